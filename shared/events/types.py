@@ -1,0 +1,48 @@
+"""Field types and small shapes that several topics use. What comes from outside is checked strictly here, by its type."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+PRACTICE_ID = r"^[A-Za-z0-9._-]{1,64}$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL text holds every character but this one
+
+PracticeId = Annotated[str, Meta(pattern=PRACTICE_ID)]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+Text = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+Code = Annotated[str, Meta(min_length=1, max_length=20, pattern=PRINTABLE)]
+Version = Annotated[int, Meta(ge=1, le=2**62)]
+Cents = Annotated[int, Meta(ge=0, le=10**12)]
+Units = Annotated[Decimal, Meta(extra_json_schema={"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.001})]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+PayerKind = Literal["corporate", "insurance", "patient"]
+CardBrand = Literal["VI", "MC", "DS", "AX"]
+InvoiceStatus = Literal["due", "overdue", "in_review", "pending", "closed"]
+LineStatus = Literal["due", "overdue", "in_review", "closed", "withdrawn"]
+HoldSource = Literal["dispute", "staff", "pm", "conflict"]
+DisputeReason = Literal["EM", "DN", "WA", "CH", "AP", "XX"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A postal address in the United States."""
+
+    line1: Name
+    line2: Text | None = None
+    city: Name
+    state: Annotated[str, Meta(max_length=40, pattern=NO_NUL)]
+    zip: Annotated[str, Meta(max_length=10, pattern=NO_NUL)] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is kept of a card: never its number."""
+
+    brand: CardBrand
+    last4: Annotated[str, Meta(pattern=r"^\d{4}$")]
