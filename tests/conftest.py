@@ -1,0 +1,84 @@
+"""Real Kafka and PostgreSQL for the tests that ask for them. Both start on first use, with throw-away data, and end with the run."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from deploy.local import kafka as kafka_server
+from deploy.local import postgres as postgres_server
+from deploy.local.places import free_port, home
+
+PASSWORDS = {"owner": "owner-of-the-tests", "app": "app-of-the-tests", "worker": "worker-of-the-tests"}
+
+
+@dataclass(frozen=True)
+class Urls:
+    """One service's database by role: `owner` migrates, `app` serves one practice at a time, `worker` consumes and runs jobs."""
+
+    admin: str
+    owner: str
+    app: str
+    worker: str
+
+
+@dataclass(frozen=True)
+class Database:
+    """The PostgreSQL server of the run."""
+
+    admin_url: str
+
+    async def fresh(self, service: str) -> Urls:
+        """An empty database named as the service, with its three roles; what an earlier test left there is dropped."""
+        from shared import db
+
+        await self.drop(service)
+        await db.setup(self.admin_url, service, PASSWORDS)
+        return self.urls(service)
+
+    async def drop(self, service: str) -> None:
+        engine = create_async_engine(self.admin_url, isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(f'DROP DATABASE IF EXISTS "{service}" WITH (FORCE)'))
+        await engine.dispose()
+
+    def urls(self, service: str) -> Urls:
+        """The addresses of a service's database, whether it exists or not."""
+        def url(user: str, password: str | None) -> str:
+            address = make_url(self.admin_url).set(username=user, password=password, database=service)
+            return address.render_as_string(hide_password=False)
+
+        return Urls(url("postgres", None), *(url(f"{service}_{role}", PASSWORDS[role]) for role in ("owner", "app", "worker")))
+
+
+@pytest.fixture(scope="session")
+def throw_away() -> Iterator[Path]:
+    """A directory that the servers of this run may use. Directories of runs that were killed are removed on the way."""
+    for old in home().glob("tests-*"):
+        if not Path(f"/proc/{old.name.removeprefix('tests-')}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    place = home() / f"tests-{os.getpid()}"
+    place.mkdir()
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(throw_away: Path) -> Iterator[Database]:
+    """A real PostgreSQL with fsync off."""
+    server = postgres_server.start(throw_away / "postgres", free_port(), throw_away / "postgres.log", throw_away=True)
+    yield Database(server.admin_url)
+    postgres_server.stop(server)
+
+
+@pytest.fixture(scope="session")
+def kafka(throw_away: Path) -> Iterator[str]:
+    """The address of a real Kafka broker. Tests make topics and groups of their own names on it."""
+    server = kafka_server.start(throw_away / "kafka", free_port(), free_port(), throw_away / "kafka.log", heap="384m")
+    yield server.servers
+    kafka_server.stop(server)
