@@ -1,7 +1,7 @@
 """Every topic by name; one dead-letter topic per service beside them."""
 
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
 from shared.events import Topic, contracts, ingress, invoicing, notifier, portal, posting
 
@@ -23,13 +23,7 @@ class DeadLetter:
     reason: str
 
 
-def _declared(module: ModuleType) -> list[Topic[object]]:
-    return [value for value in vars(module).values() if isinstance(value, Topic)]
-
-
-DEAD_LETTERS = {name: Topic(f"{name}.dead_letter", DeadLetter, "parked_id", name) for name in SERVICES}
-TOPICS: dict[str, Topic[object]] = {
-    topic.name: topic
-    for module in (ingress, invoicing, portal, posting, contracts, notifier)
-    for topic in _declared(module)
-} | {topic.name: topic for topic in DEAD_LETTERS.values()}  # type: ignore[misc]
+DEAD_LETTERS: dict[str, Topic[Any]] = {name: Topic(f"{name}.dead_letter", DeadLetter, "parked_id", name) for name in SERVICES}
+_MODULES = (ingress, invoicing, portal, posting, contracts, notifier)
+_DECLARED: list[Topic[Any]] = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Topic)]
+TOPICS: dict[str, Topic[Any]] = {topic.name: topic for topic in (*_DECLARED, *DEAD_LETTERS.values())}

@@ -1,0 +1,152 @@
+"""PostgreSQL: engines, transactions, COPY, and the roles and row-level security of each service's own database.
+
+Three roles per service: `<service>_owner` owns the tables and migrates, `<service>_app` serves HTTP and sees one practice
+at a time, `<service>_worker` runs consumers, jobs and the relay.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import JSON, MetaData, Table, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared.events import ENCODER
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+ROLES = ("owner", "app", "worker")
+# Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
+_PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
+
+
+def new_metadata() -> MetaData:
+    """Metadata with the naming convention by which constraints are found in errors and migrations."""
+    return MetaData(naming_convention=NAMING)
+
+
+TECHNICAL = new_metadata()  # tables of the ground itself: in every service's database, outside row-level security
+
+
+class Database:
+    """One role's engine. `begin` opens the one transaction of a message, request or job."""
+
+    def __init__(self, url: str, name: str, pool_size: int = 10) -> None:
+        self.url = url
+        settings = {"application_name": name, "timezone": "UTC"}
+        self.engine = create_async_engine(url, pool_size=pool_size, pool_timeout=10, connect_args={"server_settings": settings, "timeout": 5})
+
+    @asynccontextmanager
+    async def begin(self, practice_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees `practice_id` only (architecture: tenant); with none, the app role sees platform tables only."""
+        async with self.engine.begin() as tx:
+            await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id or ""})
+            yield tx
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def copy(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows of equal keys by COPY, the quickest way for two rows and for thousands (worker role only)."""
+    if not rows:
+        return
+    columns = list(rows[0])
+    as_json = {name for name in columns if isinstance(table.c[name].type, JSON)}
+    records = [
+        tuple(ENCODER.encode(row[name]).decode() if name in as_json and row[name] is not None else row[name] for name in columns) for row in rows
+    ]
+    raw = await driver(tx)
+    await raw.copy_records_to_table(table.name, columns=columns, records=records)
+
+
+async def driver(tx: AsyncConnection) -> asyncpg.Connection:
+    """The driver's connection under an open transaction."""
+    return (await tx.get_raw_connection()).driver_connection
+
+
+def passing(error: BaseException) -> bool:
+    """Whether this is trouble of database or network, which passes: a reason to wait, never to give up on a record."""
+    if isinstance(error, OSError | TimeoutError | PoolTimeout | InterfaceError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None))
+    return isinstance(error, asyncpg.PostgresError) and passing_state(error.sqlstate)
+
+
+def passing_state(sqlstate: str | None) -> bool:
+    return bool(sqlstate and _PASSING_STATES.search(sqlstate))
+
+
+def asyncpg_url(url: str) -> str:
+    """The address as the driver itself takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def setup(admin_url: str, service: str, passwords: Mapping[str, str]) -> None:
+    """An administrator's step: the service's database and three roles, with these passwords by role; repeatable."""
+    admin = await asyncpg.connect(asyncpg_url(admin_url))
+    try:
+        for role in ROLES:
+            name, bypass = f"{service}_{role}", "BYPASSRLS" if role == "worker" else "NOBYPASSRLS"
+            known = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
+            secret = await admin.fetchval("SELECT quote_literal($1)", passwords[role])
+            await admin.execute(f'{"ALTER" if known else "CREATE"} ROLE "{name}" LOGIN {bypass} PASSWORD {secret}')
+        if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
+            await admin.execute(f'CREATE DATABASE "{service}" OWNER "{service}_owner"')
+        await admin.execute(f'REVOKE ALL ON DATABASE "{service}" FROM PUBLIC')
+        await admin.execute(f'GRANT CONNECT ON DATABASE "{service}" TO "{service}_app", "{service}_worker"')
+    finally:
+        await admin.close()
+
+
+async def secure(owner_url: str, service: str, platform: Collection[str], append_only: Collection[str]) -> None:
+    """After each migration: grants, forced row-level security on every tenant table, no edits in append-only ones; repeatable."""
+    owner = await asyncpg.connect(asyncpg_url(owner_url))
+    try:
+        async with owner.transaction():
+            await owner.execute(f'GRANT USAGE ON SCHEMA public TO "{service}_app", "{service}_worker"')
+            await owner.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{service}_app", "{service}_worker"')
+            await owner.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{service}_app", "{service}_worker"')
+            await owner.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{service}_app", "{service}_worker"')
+            for row in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                table = row["tablename"]
+                if table in append_only:
+                    await owner.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM "{service}_app", "{service}_worker"')
+                if table in platform or table in TECHNICAL.tables or table == "alembic_version":
+                    continue
+                await owner.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
+                await owner.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
+                await owner.execute(f'DROP POLICY IF EXISTS tenant ON "{table}"')
+                await owner.execute(f"CREATE POLICY tenant ON \"{table}\" USING (practice_id = current_setting('billfold.practice_id', true))")
+    finally:
+        await owner.close()
+
+
+def main() -> None:
+    """`python -m shared.db setup <service>` with ADMIN_DATABASE_URL, OWNER_PASSWORD, APP_PASSWORD, WORKER_PASSWORD."""
+    if len(sys.argv) != 3 or sys.argv[1] != "setup":
+        sys.exit("usage: python -m shared.db setup <service>")
+    service, env = sys.argv[2], os.environ
+    needed = ["ADMIN_DATABASE_URL", *(f"{role.upper()}_PASSWORD" for role in ROLES)]
+    if missing := [name for name in needed if name not in env]:
+        sys.exit(f"not set: {', '.join(missing)}")
+    asyncio.run(setup(env["ADMIN_DATABASE_URL"], service, {role: env[f"{role.upper()}_PASSWORD"] for role in ROLES}))
+    sys.stdout.write(f"database {service} and its three roles are there\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Parking: a record that cannot be handled is set aside with its error, reported, and handled again on request; its partition goes on.
+
+`python -m shared.parking <service> list` and `… replay [<parked id>]`.
+"""
+
+import base64
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from aiokafka import ConsumerRecord
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import ids
+from shared.db import TECHNICAL
+from shared.events.registry import DEAD_LETTERS, DeadLetter
+from shared.messages import Unreadable
+from shared.outbox import Outgoing
+
+BEHIND = "behind an earlier record of its key"
+
+parked = Table(
+    "parked",
+    TECHNICAL,
+    Column("consumer", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("parked_id", Text, nullable=False, unique=True),
+    Column("key", LargeBinary),
+    Column("headers", JSONB, nullable=False),
+    Column("value", LargeBinary),
+    Column("path", Text),
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "consumer", "topic", "key"),
+)
+
+
+async def park(tx: AsyncConnection, service: str, consumer: str, record: "ConsumerRecord[bytes, bytes]", error: Exception | None) -> Outgoing | None:
+    """Sets a record aside (`error` None: only because its key is blocked); returns the report to publish, or None when it was parked before."""
+    path = error.path if isinstance(error, Unreadable) else None
+    reason = BEHIND if error is None else error.reason if isinstance(error, Unreadable) else f"the handler failed: {type(error).__name__}"
+    row = {
+        "consumer": consumer,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "parked_id": ids.new(),
+        "key": record.key,
+        # Header values need not be text.
+        "headers": [[name, base64.b64encode(value).decode() if value is not None else None] for name, value in record.headers],
+        "value": record.value,
+        "path": path,
+        "error": reason if error is None or isinstance(error, Unreadable) else f"{reason}: {error}".replace("\x00", "")[:2000],
+    }
+    stored = await tx.execute(insert(parked).values(row).on_conflict_do_nothing().returning(parked.c.parked_id))
+    if stored.one_or_none() is None:
+        return None
+    key = _text(record.key)
+    body = DeadLetter(
+        practice_id=key.split("/", 1)[0] if "/" in key else None,
+        parked_id=row["parked_id"],
+        consumer=consumer,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=_text(dict(record.headers).get("ce_id"))[:128] or None,
+        path=path,
+        reason=reason,
+    )
+    return Outgoing(DEAD_LETTERS[service], body, _text(dict(record.headers).get("traceparent")) or None, key[:200] or row["parked_id"])
+
+
+def warning(service: str, consumer: str, record: "ConsumerRecord[bytes, bytes]", reason: str) -> Outgoing:
+    """A report about a record that was taken in all the same."""
+    key = _text(record.key)
+    body = DeadLetter(
+        practice_id=key.split("/", 1)[0],
+        parked_id="",
+        consumer=consumer,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=_text(dict(record.headers).get("ce_id")) or None,
+        path=None,
+        reason=reason,
+    )
+    return Outgoing(DEAD_LETTERS[service], body, None, key)
+
+
+async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
+    """Those (topic, key) of a batch that have something parked."""
+    at = {key for _, key in keys}
+    if not at:
+        return set()
+    found = await tx.execute(select(parked.c.topic, parked.c.key).where(parked.c.consumer == consumer, parked.c.key.in_(at)).distinct())
+    return {(topic, key) for topic, key in found} & set(keys)
+
+
+async def replaced(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> None:
+    """Forgets parked records of versioned topics once a newer one of their key was taken in."""
+    for topic, key in sorted(keys):
+        await tx.execute(delete(parked).where(parked.c.consumer == consumer, parked.c.topic == topic, parked.c.key == key))
+
+
+async def oldest(tx: AsyncConnection, consumers: Sequence[str], limit: int = 1000) -> list[Any]:
+    """Parked records, in the order in which they have to be replayed."""
+    order = (parked.c.consumer, parked.c.topic, parked.c.partition, parked.c.offset)
+    return list(await tx.execute(select(parked).where(parked.c.consumer.in_(consumers)).order_by(*order).limit(limit)))
+
+
+def taken(row: Any) -> Any:
+    """Takes a parked row out, so that of two replays one has it."""
+    return delete(parked).where(parked.c.parked_id == row.parked_id).returning(parked.c.parked_id)
+
+
+def tried_again(row: Any, error: Exception) -> Any:
+    """Notes that a replay failed too."""
+    words = str(error).replace("\x00", "")[:2000]
+    return update(parked).where(parked.c.parked_id == row.parked_id).values(attempts=parked.c.attempts + 1, error=words)
+
+
+def record_of(row: Any) -> "ConsumerRecord[bytes, bytes]":
+    """The record as it was read."""
+    headers = tuple((name, base64.b64decode(value) if value is not None else None) for name, value in row.headers)
+    return ConsumerRecord(row.topic, row.partition, row.offset, 0, 0, row.key, row.value, None, 0, len(row.value or b""), headers)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace").replace("\x00", "")

@@ -1,0 +1,41 @@
+"""State copies: a row is replaced only by a newer version, so order and repeats of a versioned topic do not matter (events: two kinds)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table, delete, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+CHUNK = 500  # rows per statement: 65,535 parameters are the driver's limit
+
+
+async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Stores those rows whose `version` is newer than the stored one, and returns them in key order.
+
+    Rows have equal columns; of one key only the newest counts. Rows are written in key order, so that writers cannot deadlock.
+    """
+    key = [column.name for column in table.primary_key]
+    newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        at = tuple(row[name] for name in key)
+        if at not in newest or row["version"] >= newest[at]["version"]:
+            newest[at] = row
+    ordered = [dict(newest[at]) for at in sorted(newest)]
+    kept: set[tuple[Any, ...]] = set()
+    for start in range(0, len(ordered), CHUNK):
+        new = insert(table).values(ordered[start : start + CHUNK])
+        changed = {column.name: new.excluded[column.name] for column in table.c if column.name in ordered[0] and column.name not in key}
+        stored = await tx.execute(
+            new.on_conflict_do_update(index_elements=key, set_=changed, where=table.c.version < new.excluded.version).returning(
+                *(table.c[name] for name in key)
+            )
+        )
+        kept.update(tuple(row) for row in stored)
+    return [row for row in ordered if tuple(row[name] for name in key) in kept]
+
+
+async def forget(tx: AsyncConnection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+    """Deletes copies whose owner deleted them."""
+    if keys:
+        await tx.execute(delete(table).where(tuple_(*table.primary_key).in_(sorted(keys))))

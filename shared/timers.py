@@ -1,0 +1,105 @@
+"""Durable timers: a row that says what is due when, on the business or the system clock; and runs that happen once a day."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Column, Date, DateTime, Index, Table, Text, delete, func, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import telemetry
+from shared.clock import Clock
+from shared.db import TECHNICAL, Database
+
+Which = Literal["business", "system"]
+log = logging.getLogger(__name__)
+
+timers = Table(
+    "timers",
+    TECHNICAL,
+    Column("kind", Text, primary_key=True),
+    Column("practice_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("clock", Text, nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("trace", Text),
+    Index(None, "clock", "due_at"),
+)
+daily_runs = Table(
+    "daily_runs",
+    TECHNICAL,
+    Column("practice_id", Text, primary_key=True),
+    Column("local_date", Date, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer that is due."""
+
+    kind: str
+    practice_id: str
+    key: str
+    due_at: datetime
+    payload: dict[str, Any]
+
+
+TimerHandler = Callable[[AsyncConnection, Timer], Awaitable[None]]
+
+
+async def set_timer(
+    tx: AsyncConnection,
+    kind: str,
+    practice_id: str,
+    key: str,
+    due_at: datetime,
+    payload: Mapping[str, Any] | None = None,
+    clock: Which = "business",
+) -> None:
+    """Sets or moves the timer of this kind and key; it continues the current trace when it fires."""
+    values = {"clock": clock, "due_at": due_at, "payload": dict(payload or {}), "trace": telemetry.traceparent()}
+    new = insert(timers).values(kind=kind, practice_id=practice_id, key=key, **values)
+    await tx.execute(new.on_conflict_do_update(index_elements=["kind", "practice_id", "key"], set_=values))
+
+
+async def cancel_timer(tx: AsyncConnection, kind: str, practice_id: str, key: str) -> None:
+    """Removes a timer that is no longer wanted; one that has fired is gone already."""
+    await tx.execute(delete(timers).where(timers.c.kind == kind, timers.c.practice_id == practice_id, timers.c.key == key))
+
+
+async def fire(db: Database, clock: Clock, handlers: Mapping[str, TimerHandler], limit: int = 200) -> int:
+    """Fires what is due, each in a transaction of its own with its effect. One that fails stays due and holds up no other."""
+    due = (timers.c.clock == "business") & (timers.c.due_at <= clock.business())
+    due |= (timers.c.clock == "system") & (timers.c.due_at <= clock.system())
+    chosen = select(timers).where(due, timers.c.kind.in_(handlers)).order_by(timers.c.due_at).limit(limit)
+    async with db.begin() as tx:
+        rows = (await tx.execute(chosen)).all()
+    return sum([await _fire_one(db, row, handlers[row.kind]) for row in rows])
+
+
+async def _fire_one(db: Database, row: Any, handler: TimerHandler) -> bool:
+    same = (timers.c.kind == row.kind) & (timers.c.practice_id == row.practice_id) & (timers.c.key == row.key) & (timers.c.due_at == row.due_at)
+    try:
+        async with db.begin() as tx:
+            taken = await tx.execute(select(timers).where(same).with_for_update(skip_locked=True))
+            if taken.one_or_none() is None:  # another replica has it, or it was moved or cancelled meanwhile
+                return False
+            with telemetry.span(f"timer {row.kind}", parent=row.trace):
+                await cancel_timer(tx, row.kind, row.practice_id, row.key)
+                await handler(tx, Timer(row.kind, row.practice_id, row.key, row.due_at, row.payload))
+        return True
+    except Exception:
+        log.exception("timer %s of practice %s failed; it stays due", row.kind, row.practice_id)
+        return False
+
+
+async def once_a_day(tx: AsyncConnection, practice_id: str, local_date: date, kind: str) -> bool:
+    """Whether this transaction is the one that does the day's run; a second one waits for the first and is told no."""
+    new = insert(daily_runs).values(practice_id=practice_id, local_date=local_date, kind=kind).on_conflict_do_nothing()
+    return (await tx.execute(new)).rowcount == 1
