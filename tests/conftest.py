@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.places import free_port, home
+from shared.db import setup
 
 PASSWORDS = {"owner": "owner-of-the-tests", "app": "app-of-the-tests", "worker": "worker-of-the-tests"}
 
@@ -35,10 +36,8 @@ class Database:
 
     async def fresh(self, service: str) -> Urls:
         """An empty database named as the service, with its three roles; what an earlier test left there is dropped."""
-        from shared import db
-
         await self.drop(service)
-        await db.setup(self.admin_url, service, PASSWORDS)
+        await setup(self.admin_url, service, PASSWORDS)
         return self.urls(service)
 
     async def drop(self, service: str) -> None:

@@ -28,7 +28,7 @@ TEST_CARDS = (
     TestCard("3782 822463 10005", "approve", "American Express, approved"),
     TestCard("4000 0000 0000 9995", "soft", "Visa, declined: not enough money (may work later)"),
     TestCard("4000 0000 0000 0002", "hard", "Visa, declined: the bank refuses this card"),
-    TestCard("4000 0000 0000 0341", "late", "Visa, authorised; the answer to the charge is lost at first"),
+    TestCard("4000 0000 0000 0341", "late", "Visa, authorized; the charge is unknown at first, then done"),
 )
 _OUTCOMES = {card.number.replace(" ", ""): card.outcome for card in TEST_CARDS}
 
