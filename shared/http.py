@@ -1,0 +1,301 @@
+"""HTTP for people and programs: one application factory, problems in words, limits, headers, health.
+
+Programs (`/api`, `/v1`, or whoever asks for JSON) get RFC 9457 problems; browsers get the problem page.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from opentelemetry.trace import SpanKind
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import db, telemetry
+from shared.web import Web, page
+
+MIB = 1024 * 1024
+UPLOAD_LIMIT = 10 * MIB + 64 * 1024
+PROGRAMS = ("/api/", "/v1/", "/health/", "/metrics")
+QUIET = ("/health/", "/metrics", "/static/")
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+TITLES = {
+    400: "This request cannot be read",
+    401: "Please sign in",
+    403: "You may not do this",
+    404: "We cannot show this page",
+    405: "This address does not take that kind of request",
+    406: "This address has no such form of answer",
+    409: "This was changed meanwhile",
+    412: "This was changed meanwhile",
+    413: "This is too large",
+    415: "This kind of content is not taken here",
+    422: "Some values cannot be taken",
+    429: "Too many tries",
+    503: "This is not available right now",
+}
+DETAILS = {
+    404: "The address may be wrong, or it belongs to something you may not see.",
+    413: "Please send less at once. Files may have up to 10 MB.",
+}
+log = logging.getLogger(__name__)
+
+Check = Callable[[], Awaitable[str | None]]
+"""Says in words what is wrong, or None when all is well."""
+
+
+class Problem(HTTPException):
+    """A refusal in words: `title` is what a person reads first, `detail` what to do; more fields go to programs as they are."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str = "",
+        detail: str = "",
+        *,
+        type: str = "about:blank",
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        self.title = title or TITLES.get(status, TITLES[400])
+        self.type = type
+        self.fields = fields
+        super().__init__(status, detail or DETAILS.get(status, ""), headers)
+
+    def body(self) -> dict[str, Any]:
+        """The members of the problem document."""
+        return {"type": self.type, "title": self.title, "status": self.status_code, "detail": self.detail} | self.fields
+
+
+class SeeOther(Exception):
+    """Sends the browser elsewhere from inside a dependency, for instance to sign in; an htmx request leaves the page too."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def guard(words: str) -> Callable[[F], F]:
+    """Marks a dependency as one that decides who may use a route; `unguarded` looks for the mark."""
+
+    def mark(function: F) -> F:
+        function.__guard__ = words  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+@guard("everybody")
+def public() -> None:
+    """For routes that everybody may use: written down, so that a forgotten guard is not taken for one."""
+
+
+def make_app(
+    web: Web,
+    *,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    checks: Mapping[str, Check] | None = None,
+    form_targets: Sequence[str] = (),
+) -> FastAPI:
+    """The application of one service, with static files, `/health/live`, `/health/ready`, `/metrics` and every guard against misuse.
+
+    `checks` are asked by readiness. `form_targets` are other origins to which a form may lead (the card processor, the sign-in provider).
+    Bodies may have 1 MiB; a route takes uploads by `max_body_size=UPLOAD_LIMIT`.
+    """
+    app = FastAPI(title=web.service, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MIB)
+    app.state.web = web
+    app.add_exception_handler(HTTPException, _on_refusal)
+    app.add_exception_handler(RequestValidationError, _on_bad_values)
+    app.add_exception_handler(SeeOther, _on_see_other)
+    app.add_middleware(Gate, web=web, form_targets=tuple(form_targets))
+
+    everybody = [Depends(public)]
+
+    @app.get("/health/live", dependencies=everybody, include_in_schema=False)
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/health/ready", dependencies=everybody, include_in_schema=False)
+    async def ready() -> JSONResponse:
+        found = {name: await _ask(check) for name, check in (checks or {}).items()}
+        well = not any(found.values())
+        words = {name: wrong or "well" for name, wrong in found.items()}
+        return JSONResponse({"status": "ready" if well else "not ready", "checks": words}, 200 if well else 503)
+
+    @app.get("/metrics", dependencies=everybody, include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/static/{digest}/{name}", dependencies=everybody, include_in_schema=False)
+    async def static(request: Request, digest: str, name: str) -> Response:
+        found = web.static.answer(request, digest, name)
+        if found is None:
+            raise Problem(404)
+        return found
+
+    return app
+
+
+def for_program(request: Request) -> bool:
+    """Whether the asker reads JSON rather than pages."""
+    accepted = request.headers.get("accept", "")
+    return request.url.path.startswith(PROGRAMS) or ("json" in accepted and "text/html" not in accepted)
+
+
+async def answer_problem(request: Request, problem: Problem) -> Response:
+    """The problem document or the problem page."""
+    headers = dict(problem.headers or {})
+    if for_program(request):
+        return JSONResponse(problem.body(), problem.status_code, headers, media_type="application/problem+json")
+    response = page(request, "problem.html.j2", status=problem.status_code, problem=problem)
+    response.headers.update(headers)
+    return response
+
+
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    if isinstance(error, Problem):
+        return await answer_problem(request, error)
+    assert isinstance(error, HTTPException)
+    # Frameworks say "Not Found"; the same in our words.
+    return await answer_problem(request, Problem(error.status_code, headers=dict(error.headers or {})))
+
+
+async def _on_bad_values(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [{"path": _path(each["loc"]), "message": _message(each)} for each in error.errors()]
+    if all(each["loc"][0] == "path" for each in error.errors()):
+        return await answer_problem(request, Problem(404))
+    status = 400 if any(each["type"] == "json_invalid" for each in error.errors()) else 422
+    words = "; ".join(f"{each['path']}: {each['message']}" for each in found)
+    return await answer_problem(request, Problem(status, detail=words, errors=found))
+
+
+async def _on_see_other(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SeeOther)
+    if request.headers.get("hx-request"):
+        return Response(status_code=204, headers={"HX-Redirect": error.url})
+    return Response(status_code=303, headers={"Location": error.url})
+
+
+def _path(place: Sequence[int | str]) -> str:
+    inner = [str(part) for part in place[1:]]
+    return ".".join(inner) or str(place[0])
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "This is required"
+    text = re.sub(r"^(Value error, |Input should be )", lambda found: "Give " if "Input" in found[0] else "", str(error["msg"]))
+    return text[:1].upper() + text[1:]
+
+
+async def _ask(check: Check) -> str | None:
+    try:
+        return await check()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+class Gate:
+    """Stands around every request: refuses forms from elsewhere, sets security headers and cookies, answers our own mistakes in words."""
+
+    def __init__(self, app: ASGIApp, web: Web, form_targets: tuple[str, ...]) -> None:
+        self.app = app
+        self.web = web
+        self.targets = " ".join(["'self'", *("{0.scheme}://{0.netloc}".format(urlsplit(target)) for target in form_targets)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["nonce"] = secrets.token_urlsafe(16)
+        state["cookies"] = []
+        started = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._finish(MutableHeaders(scope=message), state)
+            await send(message)
+
+        request = Request(scope, receive)
+        if request.url.path.startswith(QUIET):
+            await self.app(scope, receive, send_guarded)
+            return
+        with telemetry.span(scope["method"], parent=request.headers.get("traceparent"), kind=SpanKind.SERVER) as span:
+            await self._answer(request, send_guarded, lambda: started)
+            span.update_name(f"{scope['method']} {_route(scope)}")
+
+    async def _answer(self, request: Request, send: Send, started: Callable[[], bool]) -> None:
+        scope, receive = request.scope, request.receive
+        try:
+            if _from_elsewhere(scope["method"], request.headers):
+                refusal = Problem(403, "This form was sent from another site", "Open the page here and send it again.")
+                await (await answer_problem(request, refusal))(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+        except Exception as error:
+            number = mistake_number()
+            log.exception("our mistake %s at %s %s", number, scope["method"], _route(scope), exc_info=error)
+            if started():
+                raise
+            await (await answer_problem(request, _our_mistake(error, number)))(scope, receive, send)
+
+    def _finish(self, headers: MutableHeaders, state: Mapping[str, Any]) -> None:
+        for cookie in state["cookies"]:
+            headers.append("Set-Cookie", cookie)
+        headers.setdefault(
+            "Content-Security-Policy",
+            f"default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{state['nonce']}'; img-src 'self' data:; font-src 'self'; "
+            f"connect-src 'self'; form-action {self.targets}; base-uri 'none'; frame-ancestors 'none'",
+        )
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "same-origin")
+        headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        headers.setdefault("Cache-Control", "no-store")
+        if self.web.secure:
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def mistake_number() -> str:
+    """The number a person quotes on the phone: the start of the trace id, in two groups."""
+    digits = telemetry.trace_id()[:8].upper()
+    return f"{digits[:4]} {digits[4:]}"
+
+
+def _our_mistake(error: Exception, number: str) -> Problem:
+    # A database or broker that is away is no mistake of ours; the words promise less and the status tells a program to come back.
+    if db.passing(error):
+        return Problem(503, detail="Please try again in a minute.", headers={"Retry-After": "30"}, number=number)
+    words = "Please try again. If it happens again, call and give this number."
+    return Problem(500, "Something went wrong on our side", words, number=number)
+
+
+def _from_elsewhere(method: str, headers: Headers) -> bool:
+    """Whether a browser says that another site (or another port of this one) sent this form. Programs say neither and carry a token."""
+    if method in SAFE_METHODS:
+        return False
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+def _route(scope: Scope) -> str:
+    # The pattern, not the path: a path may hold what a log must not.
+    return getattr(scope.get("route"), "path", "an unknown address")

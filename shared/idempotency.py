@@ -1,0 +1,109 @@
+"""Idempotency keys: the same request sent twice is answered twice and done once. The answer commits with its effect."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import Column, DateTime, Integer, Table, Text, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.db import TECHNICAL
+from shared.http import Problem
+
+LONGEST_KEY = 200
+
+idempotency = Table(
+    "idempotency",
+    TECHNICAL,
+    Column("practice_id", Text, primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False),
+    Column("status", Integer),
+    Column("headers", JSONB),
+    Column("body", JSONB),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+)
+
+
+@dataclass(frozen=True)
+class Once:
+    """One request that must be done once. `body` is what was sent, byte for byte; `route` names the action."""
+
+    practice_id: str
+    route: str
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered, or will be, as JSON."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body, self.status, self.headers)
+
+
+async def once_of(request: Request, practice_id: str, route: str, *, required: bool = True) -> Once | None:
+    """From the header `Idempotency-Key`: Problem 400 where it is required and missing, None where it is optional and missing."""
+    key = request.headers.get("idempotency-key", "").strip()
+    if len(key) > LONGEST_KEY:
+        raise Problem(400, "The Idempotency-Key is too long", f"Use up to {LONGEST_KEY} characters.")
+    if key:
+        return Once(practice_id, route, key, await request.body())
+    if required:
+        raise Problem(400, "An Idempotency-Key is missing", "Send one key per payment or change, and the same key when you try again.")
+    return None
+
+
+async def begin(tx: AsyncConnection, once: Once) -> Answer | None:
+    """First thing in the transaction. None: go on, then `finish`. An answer: give it again and change nothing.
+
+    Problem 422 when the key came with another body, 409 while the first request is still being worked on: in this transaction's
+    rival, or committed as begun but not finished yet (an unknown outcome that a job is settling).
+    """
+    place = hashlib.sha256("\0".join((once.practice_id, once.route, once.key)).encode()).digest()
+    lock = int.from_bytes(place[:8], signed=True)
+    if not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
+        raise _running()
+    body_hash = hashlib.sha256(once.body).hexdigest()
+    row = (await tx.execute(select(idempotency).where(*_is(once)))).one_or_none()
+    if row is None:
+        values = {"practice_id": once.practice_id, "route": once.route, "key": once.key, "body_hash": body_hash}
+        await tx.execute(insert(idempotency).values(values))
+        return None
+    if row.body_hash != body_hash:
+        raise Problem(422, "This Idempotency-Key was used for something else", "Use a new key for a new request.")
+    if row.status is None:
+        raise _running()
+    return Answer(row.status, row.body, row.headers)
+
+
+async def finish(tx: AsyncConnection, once: Once, answer: Answer) -> None:
+    """Keeps the answer, in the transaction that commits the effect (or a later one that settles it)."""
+    kept = {"status": answer.status, "headers": answer.headers, "body": answer.body}
+    await tx.execute(update(idempotency).where(*_is(once)).values(kept))
+
+
+async def forget(tx: AsyncConnection, before: datetime) -> int:
+    """Removes answers older than this; unfinished ones stay. Returns how many went."""
+    old = delete(idempotency).where(idempotency.c.created_at < before, idempotency.c.status.is_not(None))
+    return (await tx.execute(old)).rowcount
+
+
+def _is(once: Once) -> tuple[Any, ...]:
+    row = idempotency.c
+    return row.practice_id == once.practice_id, row.route == once.route, row.key == once.key
+
+
+def _running() -> Problem:
+    words = "Send it again with the same key in a moment to get the answer."
+    return Problem(409, "This request is still being worked on", words, headers={"Retry-After": "2"})

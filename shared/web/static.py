@@ -1,0 +1,63 @@
+"""Style sheets, script and fonts: kept in memory, served under an address that changes with their content, cached for a year."""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request, Response
+
+HERE = Path(__file__).parent / "static"
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    body: bytes
+    packed: bytes | None
+    type: str
+
+
+@dataclass(frozen=True)
+class Static:
+    """All files by name, and the digest that stands in their addresses."""
+
+    files: dict[str, StaticFile]
+    digest: str
+
+    def url(self, name: str) -> str:
+        """The address of a file; raises KeyError for a name that is not there, so that a page with a dead link fails its test."""
+        return f"/static/{self.digest}/{name}" if name in self.files else _missing(name)
+
+    def answer(self, request: Request, digest: str, name: str) -> Response | None:
+        """The file, packed where the browser can unpack it; None when there is no such file."""
+        file = self.files.get(name)
+        if file is None:
+            return None
+        cache = "public, max-age=31536000, immutable" if digest == self.digest else "no-cache"
+        headers = {"Cache-Control": cache, "Vary": "Accept-Encoding"}
+        if file.packed and "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(file.packed, media_type=file.type, headers=headers | {"Content-Encoding": "gzip"})
+        return Response(file.body, media_type=file.type, headers=headers)
+
+
+def load(*folders: Path) -> Static:
+    """Reads every file of the shared folder and of the given ones (a service's own), flat."""
+    files: dict[str, StaticFile] = {}
+    digest = hashlib.sha256()
+    for path in sorted((path for folder in (HERE, *folders) if folder.is_dir() for path in folder.iterdir()), key=lambda path: path.name):
+        body = path.read_bytes()
+        kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        files[path.name] = StaticFile(body, gzip.compress(body, mtime=0) if kind.startswith("text/") else None, kind)
+        digest.update(path.name.encode() + b"\0" + body)
+    return Static(files, digest.hexdigest()[:12])
+
+
+def _missing(name: str) -> str:
+    raise KeyError(f"no static file is named {name}")
