@@ -3,17 +3,18 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import make_url
 
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.places import free_port, home
-from shared.db import setup
+from shared.db import asyncpg_url, setup
+from shared.migrate import migrate
 
 PASSWORDS = {"owner": "owner-of-the-tests", "app": "app-of-the-tests", "worker": "worker-of-the-tests"}
 
@@ -33,6 +34,7 @@ class Database:
     """The PostgreSQL server of the run."""
 
     admin_url: str
+    kept: set[str] = field(default_factory=set)  # services of which a migrated copy is kept as a template
 
     async def fresh(self, service: str) -> Urls:
         """An empty database named as the service, with its three roles; what an earlier test left there is dropped."""
@@ -40,11 +42,28 @@ class Database:
         await setup(self.admin_url, service, PASSWORDS)
         return self.urls(service)
 
+    async def migrated(self, service: str) -> Urls:
+        """A fresh database at the newest revision of the service. Only the first one of a run is migrated, the others are copies of it."""
+        if service not in self.kept:
+            urls = await self.fresh(service)
+            await migrate(service, urls.owner)
+            await self._admin(f'CREATE DATABASE "{service}_kept" TEMPLATE "{service}" OWNER "{service}_owner"')
+            self.kept.add(service)
+            return urls
+        await self.drop(service)
+        await self._admin(f'CREATE DATABASE "{service}" TEMPLATE "{service}_kept" OWNER "{service}_owner"')
+        await setup(self.admin_url, service, PASSWORDS)  # rights on a database are not copied with it
+        return self.urls(service)
+
     async def drop(self, service: str) -> None:
-        engine = create_async_engine(self.admin_url, isolation_level="AUTOCOMMIT")
-        async with engine.connect() as connection:
-            await connection.execute(text(f'DROP DATABASE IF EXISTS "{service}" WITH (FORCE)'))
-        await engine.dispose()
+        await self._admin(f'DROP DATABASE IF EXISTS "{service}" WITH (FORCE)')
+
+    async def _admin(self, statement: str) -> None:
+        connection = await asyncpg.connect(asyncpg_url(self.admin_url))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
     def urls(self, service: str) -> Urls:
         """The addresses of a service's database, whether it exists or not."""
