@@ -28,6 +28,7 @@ from shared.events import Topic
 from shared.messages import Handler, Message, read
 
 log = logging.getLogger(__name__)
+COMMIT_SECONDS = 5
 
 TAKEN = Counter("billfold_records", "Records taken in", ["consumer", "topic"])
 PARKED = Counter("billfold_parked", "Records parked", ["consumer", "topic"])
@@ -74,8 +75,9 @@ class Consumption:
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         try:
-            await self.subscriber.consumer.commit(offsets)
-        except KafkaError as error:
+            async with asyncio.timeout(COMMIT_SECONDS):  # a consumer stopped meanwhile never answers
+                await self.subscriber.consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
             log.warning("offsets of %s not committed, the records come again: %r", self.group, error)
 
     async def finish(self) -> None:

@@ -1,6 +1,6 @@
 """Parking: a record that cannot be handled is set aside with its error, reported, and handled again on request; its partition goes on.
 
-`python -m shared.parking <service> list` and `… replay [<parked id>]`.
+`python -m services.<name> parked` lists, `… replay [<parked id> …]` handles them again.
 """
 
 import base64
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import ids
 from shared.db import TECHNICAL
 from shared.events.registry import DEAD_LETTERS, DeadLetter
-from shared.messages import Unreadable
+from shared.messages import Message, Unreadable
 from shared.outbox import Outgoing
 
 BEHIND = "behind an earlier record of its key"
@@ -74,21 +74,20 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
     return Outgoing(DEAD_LETTERS[service], body, _text(dict(record.headers).get("traceparent")) or None, key[:200] or row["parked_id"])
 
 
-def warning(service: str, consumer: str, record: "ConsumerRecord[bytes, bytes]", reason: str) -> Outgoing:
-    """A report about a record that was taken in all the same."""
-    key = _text(record.key)
+def warning(service: str, consumer: str, message: Message[Any], reason: str) -> Outgoing:
+    """A report about an event that was taken in all the same; `reason` holds no value of it."""
     body = DeadLetter(
-        practice_id=key.split("/", 1)[0],
-        parked_id="",
+        practice_id=message.practice_id,
+        parked_id=None,
         consumer=consumer,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        event_id=_text(dict(record.headers).get("ce_id")) or None,
+        topic=message.topic.name,
+        partition=None,
+        offset=None,
+        event_id=message.event_id,
         path=None,
         reason=reason,
     )
-    return Outgoing(DEAD_LETTERS[service], body, None, key)
+    return Outgoing(DEAD_LETTERS[service], body, message.trace, message.key)
 
 
 async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:

@@ -251,7 +251,7 @@ class LinePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineEntry:
-    """One movement behind a line's balance (BX-07); `change_cents` is signed: below 0 lowers the balance."""
+    """One movement behind a line's balance (BX-07); `change_cents` is signed: below 0 lowers it. `cause` is posting's word for who made it."""
 
     entry_id: str
     on: date
@@ -259,6 +259,8 @@ class LineEntry:
     change_cents: int
     group: str | None
     code: str | None
+    charge_id: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,14 @@ SERVICES = ("invoicing", "portal", "posting", "contracts", "notifier")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A record that a service could not take in: where it is, what is wrong, never its payload or a value of it."""
+    """A record that a service could not take in, or (with no parked id) took in with a warning. Never its payload or a value of it."""
 
     practice_id: str | None
-    parked_id: str
+    parked_id: str | None
     consumer: str
     topic: str
-    partition: int
-    offset: int
+    partition: int | None
+    offset: int | None
     event_id: str | None
     path: str | None
     reason: str

@@ -1,0 +1,80 @@
+"""Migrations: each service has its own revisions and its own database; a service never migrates by itself.
+
+`python -m shared.migrate make <service> "<what changes>"` writes a revision from the difference to the database at DATABASE_OWNER_URL.
+"""
+
+import asyncio
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from shared import db, technical
+
+ROOT = Path(__file__).parent
+
+
+def _tables(service: str) -> Any:
+    return importlib.import_module(f"services.{service}.tables")
+
+
+def _config(service: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.set_main_option("version_locations", str(Path(_tables(service).__file__).parent / "migrations"))
+    config.attributes["metadata"] = [db.TECHNICAL, _tables(service).metadata]
+    return config
+
+
+def head(service: str) -> str | None:
+    """The newest revision that this code knows."""
+    return ScriptDirectory.from_config(_config(service)).get_current_head()
+
+
+async def migrate(service: str, owner_url: str) -> None:
+    """Brings the database to this code's revision, then grants and row-level security; repeatable."""
+    await _with_connection(owner_url, service, lambda config: command.upgrade(config, "head"))
+    tables = _tables(service)
+    await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()))
+
+
+async def make(service: str, message: str, owner_url: str) -> None:
+    """Writes the revision that leads from the database to the declared tables."""
+    await _with_connection(owner_url, service, lambda config: command.upgrade(config, "head"))
+    await _with_connection(owner_url, service, lambda config: command.revision(config, message, autogenerate=True, rev_id=_next(config)))
+
+
+def _next(config: Config) -> str:
+    current = ScriptDirectory.from_config(config).get_current_head()
+    return f"{int(current or 0) + 1:04d}"
+
+
+async def _with_connection(owner_url: str, service: str, run: Any) -> None:
+    engine = create_async_engine(owner_url)
+    config = _config(service)
+
+    def go(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        run(config)
+
+    async with engine.connect() as connection:
+        await connection.run_sync(go)
+        await connection.commit()
+    await engine.dispose()
+
+
+def main() -> None:
+    if len(sys.argv) != 4 or sys.argv[1] != "make":
+        sys.exit('usage: DATABASE_OWNER_URL=… python -m shared.migrate make <service> "<what changes>"')
+    asyncio.run(make(sys.argv[2], sys.argv[3], os.environ["DATABASE_OWNER_URL"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""One service's process: what it consumes, its jobs and timers, its relay, its HTTP; started in order and watched."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from fastapi import APIRouter, FastAPI
+from faststream.kafka import KafkaBroker
+from sqlalchemy import text
+
+from shared import http, inbox, kafka, migrate, telemetry, timers, waiting
+from shared.auth import Auth
+from shared.clock import Clock, SystemClock
+from shared.db import Database
+from shared.events import Topic
+from shared.kafka import Consumption
+from shared.messages import Handler
+from shared.oidc import Provider
+from shared.relay import Relay
+from shared.settings import Settings
+from shared.signin import install_auth
+from shared.web import Web, make_web
+
+log = logging.getLogger(__name__)
+
+STUCK_SECONDS = 60  # records to read and none read for so long, while database and broker answer: start anew
+BEAT_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Job:
+    """A loop: `run_once` does what is due and says how much that was."""
+
+    name: str
+    every: float
+    run_once: Callable[[], Awaitable[int]]
+
+
+@dataclass
+class Service:
+    """What `main.py` of a service puts together; `http` makes of it an application whose lifespan runs everything."""
+
+    name: str
+    settings: Settings
+    folder: Path
+    clock: Clock
+    app: Database
+    worker: Database
+    web: Web
+    relay: Relay
+    consumptions: list[tuple[Consumption, int]] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    timer_handlers: dict[str, timers.TimerHandler] = field(default_factory=dict)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    trouble: str | None = "starting"
+
+    def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500) -> None:
+        """One subscription of the service: these topics, each with its handler; `group` is named `<service>.<group>`."""
+        self.consumptions.append((Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers), batch))
+
+    def job(self, name: str, every: float, run_once: Callable[[], Awaitable[int]]) -> None:
+        """A loop of the service, `every` so many seconds; with several replicas, rows decide who does what."""
+        self.jobs.append(Job(name, every, run_once))
+
+    def on_timer(self, kind: str, handler: timers.TimerHandler) -> None:
+        """What happens when a timer of this kind is due."""
+        self.timer_handlers[kind] = handler
+
+    def http(
+        self,
+        routers: Sequence[APIRouter],
+        practices: Callable[[], Awaitable[Mapping[str, str]]],
+        form_targets: Sequence[str] = (),
+    ) -> FastAPI:
+        """The application: routers, staff sign-in, health. `practices` answers practice id → name."""
+        checks = {"database": self._database, "schema": self._schema, "consumers": self._consumers, "relay": self._relay}
+        app = http.make_app(self.web, lifespan=self._lifespan, checks=checks, form_targets=[self.settings.oidc_issuer, *form_targets])
+        app.state.service = self
+        provider = Provider(self.settings.oidc_issuer, self.settings.oidc_client_id, self.settings.oidc_client_secret)
+        install_auth(app, Auth(self.web, provider, self.settings.public_url, self.settings.staff_links, practices))
+        for router in routers:
+            app.include_router(router)
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        running = asyncio.create_task(self._run(), name="run")
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            for close in self.closers:
+                await close()
+            await self.app.close()
+            await self.worker.close()
+
+    async def _run(self) -> None:
+        """Waits until database and schema are there, since a record met by a missing table would be parked; then runs everything."""
+        while self.trouble:
+            self.trouble = await self._database_trouble() or await self._schema_trouble()
+            if self.trouble:
+                log.warning("not started yet: %s", self.trouble)
+                await asyncio.sleep(1)
+        broker = kafka.make_broker(self.settings.kafka_servers, f"{self.name}-{self.settings.replica}")
+        for consumption, batch in self.consumptions:
+            kafka.subscribe(broker, consumption, member=f"{consumption.group}-{self.settings.replica}", batch=batch)
+        self.job("timers", 0.5, lambda: timers.fire(self.worker, self.clock, self.timer_handlers))
+        self.job("inbox sweep", 3600, lambda: inbox.sweep(self.worker, self.clock.system()))
+        self.job("waiting watch", 30, lambda: waiting.watch(self.worker, self.clock.system()))
+        tasks = [asyncio.create_task(self._connect(broker), name="consumers"), asyncio.create_task(self.relay.run(), name="relay")]
+        tasks += [asyncio.create_task(_loop(job), name=job.name) for job in self.jobs]
+        tasks.append(asyncio.create_task(self._watch(), name="watch"))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for consumption, _ in self.consumptions:
+                await consumption.finish()
+            with contextlib.suppress(Exception):
+                await broker.stop()
+
+    async def _connect(self, broker: KafkaBroker) -> None:
+        """Starts the consumers, and tries again while the broker is away; once started they reconnect by themselves."""
+        while self.consumptions:
+            try:
+                await broker.start()
+                return
+            except Exception as error:
+                log.warning("no broker yet: %r", error)
+                with contextlib.suppress(Exception):
+                    await broker.stop()
+                await asyncio.sleep(1)
+
+    async def _database(self) -> str | None:
+        return await self._database_trouble()
+
+    async def _database_trouble(self) -> str | None:
+        try:
+            for database in (self.worker, self.app):
+                async with asyncio.timeout(3), database.begin() as tx:
+                    await tx.execute(text("SELECT 1"))
+        except Exception as error:
+            return f"the database does not answer: {type(error).__name__}"
+        return None
+
+    async def _schema(self) -> str | None:
+        return await self._schema_trouble()
+
+    async def _schema_trouble(self) -> str | None:
+        known = migrate.head(self.name)
+        try:
+            async with self.worker.begin() as tx:
+                found = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+        except Exception:
+            found = None
+        if found == known:
+            return None
+        return f"the schema is at revision {found or 'none'}, this code needs {known}: run `python -m services.{self.name} migrate`"
+
+    async def _consumers(self) -> str | None:
+        for consumption, _ in self.consumptions:
+            consumer = consumption.subscriber.consumer if consumption.subscriber else None
+            if consumer is None:
+                return f"{consumption.group} has not joined its group yet"
+            if not consumer._client.cluster.brokers() or not await self._broker_answers():
+                return "the broker does not answer"
+            if not consumer.assignment() and self.settings.replica == 0:
+                return f"{consumption.group} has no partitions yet"
+        return None
+
+    async def _relay(self) -> str | None:
+        if time.monotonic() - self.relay.beat_at > BEAT_SECONDS:
+            return f"the relay has not moved for {BEAT_SECONDS} seconds"
+        return None
+
+    async def _broker_answers(self) -> bool:
+        host, port = self.settings.kafka_servers.split(",")[0].rsplit(":", 1)
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
+    async def _watch(self) -> None:
+        """Ends the process when a consumer stands still although it has work and everything it needs; a missing dependency is no reason."""
+        while True:
+            await asyncio.sleep(10)
+            for consumption, _ in self.consumptions:
+                if time.monotonic() - consumption.moved_at < STUCK_SECONDS or consumption.subscriber is None:
+                    continue
+                with contextlib.suppress(Exception):
+                    if await kafka.lag(consumption) and not await self._database_trouble() and await self._broker_well():
+                        log.critical("%s stands still with records to read; starting anew", consumption.group)
+                        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _broker_well(self) -> bool:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_servers, request_timeout_ms=5_000)
+        try:
+            await admin.start()
+            await admin.list_topics()
+            return True
+        finally:
+            await admin.close()
+
+
+async def _loop(job: Job) -> None:
+    pause = job.every
+    while True:
+        try:
+            await job.run_once()
+            pause = job.every
+        except Exception:
+            pause = min(max(pause, 0.5) * 2, 60)
+            log.exception("job %s failed; again in %.0f s", job.name, pause)
+        await asyncio.sleep(pause)
+
+
+def make_service(name: str, settings: Settings, folder: Path) -> Service:
+    """A service with its engines, clock and templates; nothing is connected yet."""
+    app, worker = Database(settings.database_app_url, f"{name}-app"), Database(settings.database_worker_url, f"{name}-worker")
+    web = make_web(name, folder, secret=settings.session_secret, public_url=settings.public_url)
+    relay = Relay(name, settings.kafka_servers, settings.database_worker_url)
+    telemetry.start(name, settings)
+    return Service(name, settings, folder, SystemClock(settings.clock_file), app, worker, web, relay)

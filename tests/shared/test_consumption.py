@@ -1,0 +1,130 @@
+"""Consumption on a real broker and database: what is taken in once, in order, and what becomes of records that cannot be."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from shared import ids, kafka, parking
+from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_VOIDED
+from shared.kafka import Consumption
+from tests.shared.conftest import Toy, envelope
+
+
+@asynccontextmanager
+async def consuming(toy: Toy, *topics: Any, group: str | None = None):
+    consumption = Consumption("invoicing", group or ids.new(), toy.worker, toy.clock, {topic: toy.keep for topic in topics})
+    broker = kafka.make_broker(toy.kafka, "test")
+    kafka.subscribe(broker, consumption, member=ids.new(), batch=100)
+    await broker.start()
+    try:
+        yield consumption
+    finally:
+        await consumption.finish()
+        await broker.stop()
+
+
+def hold(claim: str, reason: str = "none") -> bytes:
+    body = {"practice_id": "7", "claim_id": claim, "version": 1, "kick_code": "X", "reason": reason, "requested_at": "2026-11-20T15:00:00Z"}
+    return json.dumps(body).encode()
+
+
+async def until(condition: Any, seconds: float = 20) -> Any:
+    """Polls a condition that a real broker makes true; fails the test after a generous limit."""
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):
+            await asyncio.sleep(0.02)
+        return found
+
+
+async def parked_rows(toy: Toy, consumption: Consumption) -> list[Any]:
+    async with toy.worker.begin() as tx:
+        return await parking.oldest(tx, [consumption.group])
+
+
+async def test_a_fact_is_taken_in_once_however_often_it_is_delivered(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+    topic = await fresh_topics(CLAIM_HOLD_REQUESTED)
+    headers = envelope(topic)
+    for _ in range(3):
+        await producer.send_and_wait(topic.name, hold("1"), key=b"7/1", headers=headers)
+    await producer.send_and_wait(topic.name, hold("2"), key=b"7/2", headers=envelope(topic))
+    async with consuming(toy, topic):
+        await until(lambda: _seen(toy, 2))
+    assert sorted(row.key for row in await toy.rows()) == ["7/1", "7/2"]
+
+
+async def _seen(toy: Toy, count: int) -> bool:
+    return len(await toy.rows()) >= count
+
+
+BAD = {
+    "not JSON": ({}, b"7/1", b"{", "$"),
+    "wrong type": ({}, b"7/1", hold("1").replace(b'"version": 1', b'"version": "1"'), "$.version"),
+    "missing field": ({}, b"7/1", b'{"practice_id":"7","claim_id":"1","version":1}', "$"),
+    "no body": ({}, b"7/1", None, "$"),
+    "5 MB": ({}, b"7/1", hold("1") + b" " * 5_000_000, "$"),
+    "wrong key": ({}, b"7/2", hold("1"), "key"),
+    "no key": ({}, None, hold("1"), "key"),
+    "key not UTF-8": ({}, b"\xff\xfe", hold("1"), "key"),
+    "no id": ({"ce_id": None}, b"7/1", hold("1"), "headers.ce_id"),
+    "header not UTF-8": ({"ce_source": b"\xff"}, b"7/1", hold("1"), "headers.ce_source"),
+    "unknown major": ({"ce_dataschema": b"urn:billfold:claim.hold_requested:9"}, b"7/1", hold("1"), "headers.ce_dataschema"),
+    "wrong type header": ({"ce_type": b"other"}, b"7/1", hold("1"), "headers.ce_type"),
+    "time without zone": ({"ce_time": b"2026-11-20T15:00:00"}, b"7/1", hold("1"), "headers.ce_time"),
+    "NUL in text": ({}, b"7/1", hold("1", "a").replace(b'"a"', b'"a\\u0000"'), "$.reason"),
+}
+
+
+@pytest.mark.req("PF-02")
+async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_around_it_flow(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+    topic = await fresh_topics(CLAIM_HOLD_REQUESTED)
+    for number, (headers, key, body, _) in enumerate(BAD.values()):
+        await producer.send_and_wait(topic.name, body, key=key, headers=envelope(topic, **headers))
+        good = f"good{number}"
+        await producer.send_and_wait(topic.name, hold(good), key=f"7/{good}".encode(), headers=envelope(topic))
+    async with consuming(toy, topic) as consumption:
+        await until(lambda: _seen(toy, len(BAD)))
+        rows = await until(lambda: _parked(toy, consumption, len(BAD)))
+    assert sorted(row.key for row in await toy.rows()) == sorted(f"7/good{n}" for n in range(len(BAD)))
+    assert sorted(row.path for row in rows) == sorted(path for *_, path in BAD.values())
+    async with toy.worker.begin() as tx:
+        reports = [json.loads(row.value) for row in await tx.exec_driver_sql("SELECT value FROM outbox WHERE topic = 'invoicing.dead_letter'")]
+    assert sorted(report["path"] for report in reports) == sorted(path for *_, path in BAD.values())
+    assert not any("good" in json.dumps(report) for report in reports)
+
+
+async def _parked(toy: Toy, consumption: Consumption, count: int) -> list[Any]:
+    rows = await parked_rows(toy, consumption)
+    return rows if len(rows) >= count else []
+
+
+async def test_later_facts_of_a_parked_key_wait_behind_it_and_are_replayed_in_order(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+    topic = await fresh_topics(CLAIM_HOLD_REQUESTED)
+    for claim, reason in (("1", "none"), ("1", "refuse"), ("2", "none"), ("1", "none"), ("1", "later")):
+        await producer.send_and_wait(topic.name, hold(claim, reason), key=f"7/{claim}".encode(), headers=envelope(topic))
+    async with consuming(toy, topic) as consumption:
+        rows = await until(lambda: _parked(toy, consumption, 3))
+        await until(lambda: _seen(toy, 2))
+        assert [row.error for row in rows][1:] == [parking.BEHIND] * 2
+        assert await consumption.replay(rows) == (0, 3)
+
+        async def accept(tx: Any, messages: list[Any]) -> None:
+            await Toy.keep(toy, tx, [m for m in messages if m.body.reason != "refuse"])
+
+        consumption.handlers = {topic: accept}
+        assert await consumption.replay(await parked_rows(toy, consumption)) == (3, 0)
+        assert await parked_rows(toy, consumption) == []
+    assert len(await toy.rows()) == 4
+
+
+async def test_a_newer_version_replaces_a_parked_one(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+    topic = await fresh_topics(CLAIM_VOIDED)
+    body = {"practice_id": "7", "claim_id": "1", "version": 1, "voided_on": "2026-11-20"}
+    await producer.send_and_wait(topic.name, json.dumps(body | {"reason": "refuse"}).encode(), key=b"7/1", headers=envelope(topic))
+    async with consuming(toy, topic) as consumption:
+        await until(lambda: _parked(toy, consumption, 1))
+        await producer.send_and_wait(topic.name, json.dumps(body | {"version": 2}).encode(), key=b"7/1", headers=envelope(topic))
+        await until(lambda: _seen(toy, 1))
+        assert await parked_rows(toy, consumption) == []
