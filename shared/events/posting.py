@@ -35,7 +35,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One posted movement on a charge, with its signed amount as posted and what caused it."""
+    """One posted movement on a charge and what caused it.
+
+    A payment or adjustment of a positive amount lowers the balance; charge, transfer and void carry the signed change itself.
+    """
 
     entry_id: str
     on: date
