@@ -20,12 +20,13 @@ def home() -> Path:
     HOME.mkdir(mode=0o755, exist_ok=True)
     if HOME.is_symlink() or HOME.stat().st_uid != os.geteuid():
         raise SystemExit(f"{HOME} belongs to another account. Remove it, or run as that account.")
+    HOME.chmod(0o755)  # whatever the umask: PostgreSQL's account has to pass
     return HOME
 
 
 def forget() -> None:
     """Remove all data of the demo: Kafka, PostgreSQL, mails, gateway, ports."""
-    shutil.rmtree(HOME, ignore_errors=True)
+    shutil.rmtree(home(), ignore_errors=True)
     shutil.rmtree(LOCAL, ignore_errors=True)
 
 

@@ -62,6 +62,9 @@ def start(data: Path, port: int, log: Path, throw_away: bool = False) -> Postgre
         data.mkdir(parents=True, mode=0o700)
         if who:
             shutil.chown(data, who)
+            for folder in data.parents:
+                if folder.is_relative_to(home()):
+                    folder.chmod(0o755)  # the other account has to pass, whatever the umask
         children.run([bin_ / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
                      env=ENVIRONMENT, cwd="/", account=who)
     settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(data), "max_connections": "200",

@@ -1,0 +1,152 @@
+"""Starts, kills and stops the parts of one product. The demo, the chaos tests and the benches use the same functions.
+
+`with running(plan) as product:` gives a product with all services ready; `product.kill("posting")`, `product.start("posting")` and
+`product.wait("posting")` are what a chaos test needs. Call them from one thread: on Linux a child ends with the thread that started it.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local import children, kafka, postgres
+from deploy.local import plan as plans
+from deploy.local.places import ROOT
+from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan
+from shared.db import setup
+from shared.topics import create
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Product:
+    """One product's running processes."""
+
+    plan: Plan
+    running: dict[str, children.Process] = field(default_factory=dict)
+    servers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def start(self, name: str, **env: str) -> children.Process:
+        """Start one service or tool, without waiting; `env` is added to its environment."""
+        self.running[name] = children.spawn(_command(self.plan, name), self.log(name), env=_environment(self.plan, name) | env, cwd=ROOT)
+        return self.running[name]
+
+    def wait(self, name: str, within: float = 60) -> None:
+        """Until one service or tool says that it is ready; RuntimeError with the end of its log if it stops or takes longer."""
+        children.wait_until(lambda: self.is_ready(name), name, self.running[name], self.log(name), within)
+
+    def is_ready(self, name: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.plan.url(name)}/health/ready", timeout=3) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, at whatever it was doing."""
+        self.running[name].kill()
+        self.running[name].wait()
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and time to finish."""
+        children.end(self.running.pop(name))
+
+    def log(self, name: str) -> Path:
+        return self.plan.logs / f"{name}.log"
+
+    def start_servers(self) -> None:
+        """Kafka and PostgreSQL, with their data of last time."""
+        data, ports, away = self.plan.data, self.plan.ports, self.plan.throw_away
+        database = postgres.start(data / "postgres", ports["postgres"], self.log("postgres"), throw_away=away)
+        self.servers.callback(postgres.stop, database)
+        broker = kafka.start(data / "kafka", ports["kafka"], ports["kafka_controller"], self.log("kafka"))
+        self.servers.callback(kafka.stop, broker)
+
+    def prepare(self) -> None:
+        """Databases with their roles, migrations, topics: what an operator does before the services start. Repeatable."""
+        asyncio.run(_set_up(self.plan))
+        migrations = {name: children.spawn([sys.executable, "-m", f"services.{name}", "migrate"], self.log(name),
+                                           env=plans.environment(self.plan, name), cwd=ROOT) for name in present()}
+        for name, migration in migrations.items():
+            if migration.wait():
+                raise RuntimeError(f"{name} could not migrate; {self.log(name)} ends:\n{self.log(name).read_text(errors='replace')[-3000:]}")
+
+    def stop_all(self) -> None:
+        """Services first, then tools, then the servers."""
+        signalled = [self.running[name] for name in SERVICES if name in self.running]
+        for process in signalled:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in signalled:
+            children.end(process)
+        for name in list(self.running):
+            self.stop(name)
+        self.servers.close()
+
+
+def present() -> list[str]:
+    """The services of this checkout."""
+    return [name for name in SERVICES if (ROOT / "services" / name / "__main__.py").exists()]
+
+
+@contextlib.contextmanager
+def running(plan: Plan, say: Say = lambda line: None) -> Iterator[Product]:
+    """A product with all its parts ready; everything ends with the block, however it ends."""
+    product = Product(plan)
+    try:
+        plan.logs.mkdir(parents=True, exist_ok=True)
+        clients = plan.state / "clients.json"
+        clients.touch(mode=0o600)
+        clients.write_text(json.dumps(plans.clients(plan)))
+        began = time.monotonic()
+        for name in TOOLS:
+            product.start(name)
+        product.start_servers()
+        for name in TOOLS:
+            product.wait(name)
+        say(f"Kafka, PostgreSQL, sign-in, mailbox and card processor run ({time.monotonic() - began:.1f} s)")
+        began = time.monotonic()
+        product.prepare()
+        say(f"databases and topics are ready ({time.monotonic() - began:.1f} s)")
+        began = time.monotonic()
+        for name in present():
+            product.start(name)
+        for name in present():
+            product.wait(name)
+        say(f"{', '.join(present()) or 'no services'} run ({time.monotonic() - began:.1f} s)")
+        if missing := [name for name in SERVICES if name not in present()]:
+            say(f"not there yet, skipped: {', '.join(missing)}")
+        yield product
+    finally:
+        product.stop_all()
+
+
+def _command(plan: Plan, name: str) -> list[str | Path]:
+    python: list[str | Path] = [sys.executable, "-m"]
+    if name in SERVICES:
+        return [*python, f"services.{name}", "serve"]
+    options: dict[str, list[str | Path]] = {"oidc": ["--clients", plan.state / "clients.json"], "mail": ["--smtp-port", str(plan.ports["smtp"])]}
+    place = plan.state if name == "telemetry" else plan.data / "tools"
+    return [*python, f"deploy.local.{name}", "--port", str(plan.ports[name]), "--data", place, *options.get(name, [])]
+
+
+def _environment(plan: Plan, name: str) -> dict[str, str]:
+    if name in SERVICES:
+        # Its owner's password is for migrations alone.
+        return {key: value for key, value in plans.environment(plan, name).items() if key != "DATABASE_OWNER_URL"}
+    return dict(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "GATEWAY_SECRET": plan.secrets["gateway"]}
+
+
+async def _set_up(plan: Plan) -> None:
+    for service in present():
+        await setup(plan.admin_url, service, {role: plan.secrets[f"{service}_{role}"] for role in DATABASE_ROLES})
+    await create(plan.kafka)
