@@ -113,8 +113,8 @@ async def setup(admin_url: str, service: str, passwords: Mapping[str, str]) -> N
         await admin.close()
 
 
-async def secure(owner_url: str, service: str, platform: Collection[str], append_only: Collection[str]) -> None:
-    """After each migration: grants, forced row-level security on every tenant table, no edits in append-only ones; repeatable."""
+async def secure(owner_url: str, service: str, platform: Collection[str], append_only: Collection[str], triggers: Sequence[str]) -> None:
+    """After each migration: grants, forced row-level security on every tenant table, no edits in append-only ones, triggers; repeatable."""
     owner = await asyncpg.connect(asyncpg_url(owner_url))
     try:
         async with owner.transaction():
@@ -122,6 +122,8 @@ async def secure(owner_url: str, service: str, platform: Collection[str], append
             await owner.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{service}_app", "{service}_worker"')
+            for trigger in triggers:
+                await owner.execute(trigger)
             for row in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
                 table = row["tablename"]
                 if table in append_only:

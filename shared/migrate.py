@@ -42,7 +42,8 @@ async def migrate(service: str, owner_url: str) -> None:
     """Brings the database to this code's revision, then grants and row-level security; repeatable."""
     await _with_connection(owner_url, service, lambda config: command.upgrade(config, "head"))
     tables = _tables(service)
-    await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()))
+    triggers = (*technical.outbox.TRIGGERS, *getattr(tables, "TRIGGERS", ()))
+    await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()), triggers)
 
 
 async def make(service: str, message: str, owner_url: str) -> None:

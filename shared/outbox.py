@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DDL, BigInteger, Column, DateTime, Identity, LargeBinary, Table, Text, event
+from sqlalchemy import BigInteger, Column, DateTime, Identity, LargeBinary, Table, Text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import ids, telemetry
@@ -25,12 +25,10 @@ outbox = Table(
 )
 
 # One notice per statement wakes the relay without a round trip of its own; PostgreSQL sends equal notices of a transaction once.
-WAKE = """
-CREATE OR REPLACE FUNCTION wake_relay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY outbox; RETURN NULL; END $$;
-CREATE OR REPLACE TRIGGER wake_relay AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
-"""
-for statement in WAKE.strip().splitlines():
-    event.listen(outbox, "after_create", DDL(statement))  # type: ignore[no-untyped-call]
+TRIGGERS = (
+    "CREATE OR REPLACE FUNCTION wake_relay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY outbox; RETURN NULL; END $$",
+    "CREATE OR REPLACE TRIGGER wake_relay AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION wake_relay()",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ async def toy(postgres: Any, kafka: str) -> AsyncIterator[Toy]:
         await tx.run_sync(metadata.create_all)
         await tx.exec_driver_sql("CREATE TABLE alembic_version (version_num text)")
     await owner.dispose()
-    await secure(urls.owner, "toy", (), ())
+    await secure(urls.owner, "toy", (), (), outbox.TRIGGERS)
     worker, app = Database(urls.worker, "toy"), Database(urls.app, "toy")
     yield Toy(urls.worker, worker, app, kafka, FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC)))
     await worker.close()
