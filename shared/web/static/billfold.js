@@ -30,7 +30,7 @@
 
   // Selection: count and sum of the chosen boxes, and one box for all.
   const recount = form => {
-    const boxes = all("tbody input[type=checkbox][data-cents]", form);
+    const boxes = all("tbody input[type=checkbox][data-cents]:not(:disabled)", form);
     const chosen = boxes.filter(box => box.checked);
     boxes.forEach(box => box.closest("tr").classList.toggle("sel", box.checked));
     all("[data-selected]", form).forEach(place => {
@@ -75,6 +75,11 @@
       found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-dialog-body]");
     } catch { found = null; }
     if (!found) { location.href = link.href; return; }
+    // The page below may have fields of the same names: ids of the dialog get a mark of their own.
+    all("[id]", found).forEach(part => { part.id = "dialog-" + part.id; });
+    ["for", "aria-describedby", "aria-labelledby", "data-left", "data-strength", "data-show"].forEach(name => all(`[${name}]`, found).forEach(part => {
+      part.setAttribute(name, part.getAttribute(name).split(" ").map(id => "dialog-" + id).join(" "));
+    }));
     const dialog = document.createElement("dialog");
     dialog.className = "dlg";
     const title = found.querySelector("h1");
