@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import make_url
 
 from deploy.local import kafka as kafka_server
+from deploy.local import plan as plans
 from deploy.local import postgres as postgres_server
 from deploy.local.places import free_port, home
+from deploy.local.processes import Product, running
 from shared.db import asyncpg_url, setup
 from shared.migrate import migrate
 
@@ -100,3 +102,12 @@ def kafka(throw_away: Path) -> Iterator[str]:
     server = kafka_server.start(throw_away / "kafka", free_port(), free_port(), throw_away / "kafka.log", heap="384m")
     yield server.servers
     kafka_server.stop(server)
+
+
+@pytest.fixture(scope="session")
+def product(throw_away: Path) -> Iterator[Product]:
+    """The whole product on servers of its own, not seeded: every service of the checkout, and the local tools."""
+    ports = {name: free_port() for name in plans.PARTS}
+    plan = plans.make(throw_away / "product", throw_away / "state", ports, throw_away=True)
+    with running(plan) as product:
+        yield product

@@ -44,7 +44,7 @@ def demo() -> str:
 def _run() -> None:
     began = time.monotonic()
     plan = plans.make(home() / "demo", LOCAL, ports(list(PARTS)))
-    _say("starting")
+    _say("starting; the first time, Kafka is fetched as well")
     if plan.data.exists() and not seed.is_done(plan):
         _say("the last seeding was not finished: starting anew")
         seed.forget(plan)

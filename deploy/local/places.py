@@ -25,9 +25,11 @@ def home() -> Path:
 
 
 def forget() -> None:
-    """Remove all data of the demo: Kafka, PostgreSQL, mails, gateway, ports."""
-    shutil.rmtree(home(), ignore_errors=True)
-    shutil.rmtree(LOCAL, ignore_errors=True)
+    """Remove all data of the demo. What tests and other runs of this checkout use beside it stays."""
+    shutil.rmtree(home() / "demo", ignore_errors=True)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    for name in ("clients.json", "clock", "demo.json", "ports.json", "secrets.json", "spans.jsonl", "spans.old.jsonl"):
+        (LOCAL / name).unlink(missing_ok=True)
 
 
 def free_port() -> int:

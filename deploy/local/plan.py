@@ -92,6 +92,7 @@ def environment(plan: Plan, service: str) -> dict[str, str]:
         "OIDC_CLIENT_ID": service,
         "OIDC_CLIENT_SECRET": plan.secrets[f"{service}_client"],
         "SESSION_SECRET": plan.secrets[f"{service}_session"],
+        "PORTAL_URL": plan.url("portal"),
         "STAFF_LINKS": json.dumps({name: plan.url(name) for name in SERVICES}),
     } | _own(plan, service)
 
@@ -106,7 +107,7 @@ def _own(plan: Plan, service: str) -> dict[str, str]:
             return gateway | sealing
         case "notifier":
             return {"SEALING_PRIVATE_KEY": plan.secrets["sealing_private"], "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(plan.ports["smtp"]),
-                    "MAIL_SENDER": "billing@billfold.example", "SMS_URL": f"{plan.url('mail')}/sms", "PORTAL_URL": plan.url("portal")}
+                    "MAIL_SENDER": "billing@billfold.example", "SMS_URL": f"{plan.url('mail')}/sms"}
     return {}
 
 

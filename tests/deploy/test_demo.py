@@ -7,11 +7,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.local import bootstrap, clockfile, places
 from deploy.local import plan as plans
 from deploy.local.plan import PARTS, SERVICES, Plan
+from shared.events.registry import TOPICS
 
 
 @pytest.fixture
@@ -81,3 +83,12 @@ def test_the_sample_practices_are_those_of_the_sample_data() -> None:
         named = {d["merchant_location_id"] for d in departments if d["practice_id"] == id_ and d["merchant_location_id"]}
         assert {location["merchant_location_id"] for location in practice["merchant_locations"]} == named
         assert practice["logo"] is None or (sample / practice["logo"]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("file, topic", [
+    ("claims", "claim.billed"), ("claim_corrections", "claim.billed"), ("patients", "patient.state"), ("appointments", "appointment.state"),
+    ("departments", "department.state")])
+def test_the_sample_data_has_the_shapes_of_the_ingress_topics(file: str, topic: str) -> None:
+    for line in (places.SAMPLE / "data" / f"{file}.jsonl").read_bytes().splitlines():
+        body = TOPICS[topic].decode(line)
+        assert TOPICS[topic].key_of(body).startswith(f"{msgspec.json.decode(line)['practice_id']}/")
