@@ -1,0 +1,1 @@
+"""The rules of invoicing as pure functions: no clock, no database, no network."""

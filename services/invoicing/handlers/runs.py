@@ -1,0 +1,111 @@
+"""Billing runs: one invoice per account and run from every claim that waits for it (EP-32)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing.domain import account as terms
+from services.invoicing.domain import money
+from services.invoicing.domain.account import Account
+from services.invoicing.domain.claim import is_void
+from services.invoicing.domain.invoice import Fact, due_on
+from services.invoicing.handlers.accounts import publish
+from services.invoicing.handlers.settle import settle
+from services.invoicing.store import accounts, claims, invoices, practices, runs
+from services.invoicing.store.claims import Found
+from services.invoicing.store.practices import Practice
+from shared import ids
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """An invoice that a run made."""
+
+    invoice_id: str
+    number: str
+    account_id: str
+    claims: int
+    total_cents: int
+
+
+async def bill(tx: AsyncConnection, now: datetime, practice: Practice, account: Account) -> Billed | None:
+    """The account's invoice of today, or None where nothing is to be asked. Settles and publishes what it made."""
+    today = practice.today(now)
+    key = account.practice_id, account.account_id
+    wanted = await runs.candidates(tx, key, today, account.effective_on or date.min, account.expires_on or date.max)
+    await claims.lock(tx, wanted)
+    found = await claims.load(tx, wanted)
+    # Somebody may have billed, held or changed some of them while we waited for the locks.
+    taken = {line.claim for line in await invoices.lines_of(tx, wanted) if not line.withdrawn}
+    asked = {at: cents for at, each in sorted(found.items()) if at not in taken and (cents := open_cents(each, account))}
+    if not asked:
+        return None
+    number = await practices.take_numbers(tx, practice.state.practice_id, 1)
+    first = found[next(iter(asked))]
+    invoice = {
+        "practice_id": key[0],
+        "invoice_id": ids.new(),
+        "number": number,
+        "account_id": key[1],
+        "first_billed_on": today,
+        "due_on": due_on(today, account.net_days),
+        "original_cents": sum(asked.values()),
+        "trace": first.trace,
+    }
+    same = {"practice_id": key[0], "invoice_id": invoice["invoice_id"]}
+    await invoices.add(tx, invoice, [same | {"line_id": ids.new(), "claim_id": at[1], "payer_id": found[at].payer.payer_id} for at in asked])
+    at = (key[0], str(invoice["invoice_id"]))
+    await settle(tx, now, asked, facts={at: Fact.NEW})
+    return Billed(at[1], invoices.number_text(number), key[1], len(asked), sum(asked.values()))
+
+
+def open_cents(found: Found, account: Account) -> int:
+    """What a claim asks of an account now; 0 for one that is void, held, or somebody else's."""
+    payer = found.payer
+    if payer.kind != "corporate" or payer.payer_id not in account.payer_ids or is_void(found.claim, found.marks) or found.holds:
+        return 0
+    return money.total(money.by_charge(found.claim, payer.payer_id, found.balances).values()).balance
+
+
+async def run_now(tx: AsyncConnection, now: datetime, practice_id: str, account_ids: Sequence[str] | None, who: str) -> list[Billed]:
+    """Bills these accounts, or all of the practice, at once; their rhythm stays as it is. Raises Refused for an account that is not there."""
+    practice = await practices.get(tx, practice_id)
+    made = []
+    for account_id in sorted(account_ids) if account_ids is not None else await accounts.all_ids(tx, practice_id):
+        if done := await bill(tx, now, practice, await accounts.get(tx, (practice_id, account_id))):
+            made.append(done)
+    await record(tx, now, practice, "now", who, made)
+    return made
+
+
+async def run_due(tx: AsyncConnection, now: datetime, practice: Practice, account_id: str) -> Billed | None:
+    """The account's run by its rhythm, and its next day; nothing where somebody has run it meanwhile."""
+    today = practice.today(now)
+    account = await accounts.find(tx, (practice.state.practice_id, account_id), lock=True)
+    if account is None or account.next_run_on is None or account.next_run_on > today:
+        return None
+    done = await bill(tx, now, practice, account)
+    moved = replace(account, next_run_on=terms.next_run(account, today), version=account.version + 1)
+    await accounts.save(tx, moved)
+    await publish(tx, now, moved)
+    return done
+
+
+async def record(tx: AsyncConnection, now: datetime, practice: Practice, kind: str, who: str, made: Sequence[Billed]) -> None:
+    """Notes a run, what it made, and who asked for it."""
+    await practices.add_run(
+        tx,
+        {
+            "practice_id": practice.state.practice_id,
+            "run_id": ids.new(),
+            "local_date": practice.today(now),
+            "kind": kind,
+            "who": who,
+            "at": now,
+            "invoices": len(made),
+            "claims": sum(each.claims for each in made),
+            "total_cents": sum(each.total_cents for each in made),
+        },
+    )

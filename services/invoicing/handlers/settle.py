@@ -1,0 +1,204 @@
+"""Settling: after anything changed, lines and invoices are worked out anew, and what differs is published once per key and transaction.
+
+Whoever settles has locked the claims and their invoices, in that module's one order (`store.claims.lock`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing.domain import invoice as rules
+from services.invoicing.domain.claim import is_void
+from services.invoicing.domain.invoice import SENDINGS, Fact, Invoice, Totals
+from services.invoicing.domain.line import Case, line_state, renumbered
+from services.invoicing.domain.money import NOTHING, covers_redrop
+from services.invoicing.store import Key, accounts, claims, invoices, payments, practices
+from services.invoicing.store.claims import Found
+from services.invoicing.store.invoices import LineRow
+from services.invoicing.store.practices import Practice
+from shared import outbox
+from shared.events.invoicing import (
+    INVOICE_CLOSED,
+    INVOICE_ISSUED,
+    INVOICE_LINE_STATE,
+    INVOICE_OVERDUE,
+    INVOICE_REISSUED,
+    INVOICE_STATE,
+    InvoiceFact,
+    InvoiceLineState,
+    InvoiceState,
+    LinePayment,
+)
+from shared.outbox import Outgoing
+
+TOPIC_OF = {
+    Fact.NEW: INVOICE_ISSUED,
+    Fact.REISSUED: INVOICE_REISSUED,
+    Fact.OVERDUE: INVOICE_OVERDUE,
+    Fact.OVERDUE_AGAIN: INVOICE_OVERDUE,
+    Fact.CLOSED: INVOICE_CLOSED,
+}
+NO_LINES = Totals(0, 0, NOTHING, 0)
+
+
+@dataclass
+class Settled:
+    """What settling found: the newest version of each line and invoice it looked at, for whoever names them."""
+
+    lines: dict[Key, int] = field(default_factory=dict)
+    invoices: dict[Key, int] = field(default_factory=dict)
+    events: list[Outgoing] = field(default_factory=list)
+
+
+async def settle(
+    tx: AsyncConnection,
+    now: datetime,
+    touched: Iterable[Key],
+    *,
+    headers: Iterable[Key] = (),
+    facts: Mapping[Key, Fact] | None = None,
+    remind: bool = False,
+    traces: Mapping[Key, str | None] | None = None,
+) -> Settled:
+    """Works out the lines of these claims, their invoices and `headers`; appends what changed to the outbox.
+
+    `facts` are things that happen to invoices in this transaction; with `remind`, invoices past due are told overdue when it is time.
+    """
+    traces = traces or {}
+    found = await claims.load(tx, touched)
+    known = await practices.of(tx, {key[0] for key in [*found, *headers]})
+    today = {practice_id: each.today(now) for practice_id, each in known.items()}
+    lines = [_withdrawn(line, found[line.claim]) for line in await invoices.lines_of(tx, found)]
+    redo = await _reissues(tx, lines, found, today)
+    done = Settled()
+    await _lines(tx, lines, found, today, traces, done)
+    wanted = {line.invoice for line in lines} | set(headers)
+    first_trace = {line.invoice: traces[line.claim] for line in reversed(lines) if traces.get(line.claim)}
+    told = dict(facts or {}) | {key: Fact.REISSUED for key in redo}
+    await _invoices(tx, await invoices.find(tx, wanted), known, now, told, remind, first_trace, done)
+    await outbox.append(tx, now, done.events)
+    return done
+
+
+def _withdrawn(line: LineRow, found: Found) -> LineRow:
+    """A line whose claim is void or asked of somebody else is withdrawn, for good."""
+    payer = found.payer
+    gone = is_void(found.claim, found.marks) or payer.kind != "corporate" or payer.payer_id != line.payer_id
+    return replace(line, withdrawn=line.withdrawn or gone)
+
+
+async def _reissues(tx: AsyncConnection, lines: Sequence[LineRow], found: dict[Key, Found], today: Mapping[str, date]) -> set[Key]:
+    """Ends the waiting of re-dropped claims that have come to their re-issue, or to none; answers the invoices to send again."""
+    live = {line.claim: line for line in lines if not line.withdrawn}
+    over, redo = [], set()
+    for key, each in found.items():
+        if each.redrop is None:
+            continue
+        line = live.get(key)
+        if line is None:
+            over.append(key)  # the next run takes the claim, if anybody is to be asked
+        elif not each.holds and today[key[0]] >= each.redrop.on and covers_redrop(each.balances, each.redrop.content, each.redrop.write_offs):
+            over.append(key)
+            redo.add(line.invoice)
+    await claims.set_redrop(tx, over, None)
+    for key in over:
+        found[key] = replace(found[key], redrop=None)
+    return redo
+
+
+async def _lines(
+    tx: AsyncConnection,
+    lines: Sequence[LineRow],
+    found: Mapping[Key, Found],
+    today: Mapping[str, date],
+    traces: Mapping[Key, str | None],
+    done: Settled,
+) -> None:
+    paid = await payments.by_claim(tx, found)
+    stands = await payments.standings(tx, {(key[0], payment_id) for key, named in paid.items() for payment_id in named})
+    changed = []
+    for line in lines:
+        each = found[line.claim]
+        held = not line.withdrawn and bool(each.holds or each.redrop)
+        case = Case(
+            line_id=line.line_id,
+            invoice_id=line.invoice_id,
+            payer_id=line.payer_id,
+            withdrawn=line.withdrawn,
+            held=held,
+            dispute_id=next((hold.dispute_id for hold in each.holds if hold.dispute_id and not line.withdrawn), line.dispute_id),
+            claim=each.claim,
+            balances=each.balances,
+            payments=tuple(
+                LinePayment(payment_id=payment_id, state=stands[line.practice_id, payment_id].standing) for payment_id in paid.get(line.claim, ())
+            ),
+            due_on=line.due_on,
+            mask=line.mask,
+        )
+        new = renumbered(line_state(case, 0, today[line.practice_id]), line.state)
+        if new is not None:
+            done.events.append(Outgoing(INVOICE_LINE_STATE, new, traces.get(line.claim) or each.trace))
+        if new is not None or held != line.held:
+            changed.append((replace(line, held=held), new or _published(line)))
+        done.lines[line.practice_id, line.line_id] = (new or _published(line)).version
+    await invoices.save_lines(tx, changed)
+
+
+def _published(line: LineRow) -> InvoiceLineState:
+    assert line.state is not None, "a line is published when it is made"
+    return line.state
+
+
+async def _invoices(
+    tx: AsyncConnection,
+    rows: Mapping[Key, Invoice],
+    known: Mapping[str, Practice],
+    now: datetime,
+    told: Mapping[Key, Fact],
+    remind: bool,
+    traces: Mapping[Key, str | None],
+    done: Settled,
+) -> None:
+    sums = await invoices.sums(tx, rows)
+    closing = [key for key, row in rows.items() if row.status != "closed" and sums.get(key, NO_LINES).money.balance == 0]
+    if closing:
+        await invoices.stop_reissues(tx, closing)
+        sums |= await invoices.sums(tx, closing)
+    paid = await payments.by_invoice(tx, rows)
+    for key, row in rows.items():
+        turn = rules.turn(row, sums.get(key, NO_LINES), paid.get(key, ()), told.get(key), remind, known[key[0]].today(now))
+        if turn is None:
+            done.invoices[key] = row.state.version if row.state else 0
+            continue
+        done.invoices[key] = turn.state.version
+        await invoices.save(tx, turn)
+        if any(fact in SENDINGS for fact in turn.facts):
+            await _freeze(tx, key, turn.state, known[key[0]])
+        trace = traces.get(key) or row.trace
+        done.events.append(Outgoing(INVOICE_STATE, turn.state, trace))
+        done.events += [Outgoing(TOPIC_OF[fact], _fact(turn.state, fact, known[key[0]].today(now)), trace) for fact in turn.facts]
+
+
+async def _freeze(tx: AsyncConnection, key: Key, state: InvoiceState, practice: Practice) -> None:
+    """Keeps what this sending shows: practice, employer, header and lines as they are now."""
+    account = await accounts.get(tx, (key[0], state.account_id))
+    await invoices.freeze(tx, key, state.issues[-1], {"practice": practice.state, "account": account, "invoice": state})
+
+
+def _fact(state: InvoiceState, fact: Fact, on: date) -> InvoiceFact:
+    return InvoiceFact(
+        practice_id=state.practice_id,
+        invoice_id=state.invoice_id,
+        state_version=state.version,
+        account_id=state.account_id,
+        number=state.number,
+        kind=fact.value,
+        issue_no=len(state.issues),
+        closing_no=state.closing_no,
+        on=on,
+        due_on=state.due_on,
+        total_cents=state.issues[-1].total_cents,
+        balance_cents=state.balance_cents,
+    )

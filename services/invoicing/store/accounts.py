@@ -1,0 +1,92 @@
+"""Corporate accounts and the payer ids they pay."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import date
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing.domain.account import Account
+from services.invoicing.domain.claim import Refused
+from services.invoicing.store import Key, plain
+from services.invoicing.tables import account, account_payer
+
+COLUMNS = tuple(field.name for field in fields(Account) if field.name != "payer_ids")
+
+
+def _select() -> Any:
+    payers = (
+        select(func.array_agg(account_payer.c.payer_id).label("ids"))
+        .where(account_payer.c.practice_id == account.c.practice_id, account_payer.c.account_id == account.c.account_id)
+        .scalar_subquery()
+    )
+    return select(account, payers.label("payer_ids"))
+
+
+def _account(row: Any) -> Account:
+    return msgspec.convert({name: getattr(row, name) for name in COLUMNS} | {"payer_ids": sorted(row.payer_ids or ())}, Account)
+
+
+async def find(tx: AsyncConnection, key: Key, *, lock: bool = False) -> Account | None:
+    chosen = _select().where(account.c.practice_id == key[0], account.c.account_id == key[1])
+    row = (await tx.execute(chosen.with_for_update(of=account) if lock else chosen)).one_or_none()
+    return _account(row) if row else None
+
+
+async def get(tx: AsyncConnection, key: Key) -> Account:
+    """An account that has to be there. Raises Refused where it is not."""
+    found = await find(tx, key)
+    if found is None:
+        raise Refused(f"There is no account {key[1]}")
+    return found
+
+
+async def due(tx: AsyncConnection, practice_id: str, today: date) -> list[str]:
+    """Accounts whose billing day has come."""
+    rows = await tx.execute(
+        select(account.c.account_id).where(account.c.practice_id == practice_id, account.c.next_run_on <= today).order_by(account.c.account_id)
+    )
+    return list(rows.scalars())
+
+
+async def all_ids(tx: AsyncConnection, practice_id: str) -> list[str]:
+    rows = await tx.execute(select(account.c.account_id).where(account.c.practice_id == practice_id).order_by(account.c.account_id))
+    return list(rows.scalars())
+
+
+async def save(tx: AsyncConnection, new: Account) -> None:
+    """Stores an account and its payer ids, new or known."""
+    values = {name: getattr(new, name) for name in COLUMNS} | {"address": plain(new.address), "mask": plain(new.mask)}
+    changed = {name: value for name, value in values.items() if name not in ("practice_id", "account_id")}
+    await tx.execute(upsert(account).values(values).on_conflict_do_update(index_elements=["practice_id", "account_id"], set_=changed))
+    mine = account_payer.c.practice_id == new.practice_id, account_payer.c.account_id == new.account_id
+    await tx.execute(delete(account_payer).where(*mine))
+    await tx.execute(
+        insert(account_payer),
+        [{"practice_id": new.practice_id, "payer_id": payer_id, "account_id": new.account_id} for payer_id in new.payer_ids],
+    )
+
+
+async def holders(tx: AsyncConnection, practice_id: str, payer_ids: Iterable[str], but: str) -> Sequence[tuple[str, str]]:
+    """Which other accounts pay for these payer ids: (payer id, account name)."""
+    rows = await tx.execute(
+        select(account_payer.c.payer_id, account.c.name)
+        .join(account, (account.c.practice_id == account_payer.c.practice_id) & (account.c.account_id == account_payer.c.account_id))
+        .where(account_payer.c.practice_id == practice_id, account_payer.c.payer_id.in_(sorted(payer_ids)), account.c.account_id != but)
+    )
+    return [(row.payer_id, row.name) for row in rows]
+
+
+async def set_next_run(tx: AsyncConnection, key: Key, version: int, day: date) -> None:
+    await tx.execute(
+        update(account).where(account.c.practice_id == key[0], account.c.account_id == key[1]).values(next_run_on=day, version=version)
+    )
+
+
+async def names(tx: AsyncConnection, practice_id: str) -> dict[str, str]:
+    rows = await tx.execute(text("SELECT account_id, name FROM account WHERE practice_id = :p"), {"p": practice_id})
+    return {row.account_id: row.name for row in rows}

@@ -1,0 +1,168 @@
+"""Captured card payments, and how far posting and our balance copies have them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import delete, insert, text, tuple_
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing.domain.invoice import Paid, payment_standing
+from services.invoicing.store import WANT, Key, joined, keyed, plain
+from services.invoicing.tables import balance, payment, payment_claim, payment_posting, payment_posting_claim
+from shared.events.portal import PaymentCaptured
+from shared.events.posting import ClaimBalances, PaymentState
+from shared.state import forget, keep_newer
+
+Standing = Literal["pending", "posted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """How a payment stands, and its day."""
+
+    standing: Standing
+    on: date
+
+
+async def add(tx: AsyncConnection, part: PaymentCaptured) -> None:
+    """A part of a captured payment; a repeated part changes nothing."""
+    head = {name: getattr(part, name) for name in ("practice_id", "payment_id", "part", "parts", "local_date", "account_id", "amount_cents")}
+    await tx.execute(upsert(payment).values(head).on_conflict_do_nothing())
+    rows = [
+        {
+            "practice_id": part.practice_id,
+            "payment_id": part.payment_id,
+            "claim_id": paid.claim_id,
+            "invoice_id": of.invoice_id,
+            "asked_cents": paid.amount_cents,
+        }
+        for of in part.invoices
+        for paid in of.claims
+    ]
+    await tx.execute(upsert(payment_claim).on_conflict_do_nothing(), rows)
+
+
+async def keep_postings(tx: AsyncConnection, states: Sequence[PaymentState]) -> set[Key]:
+    """Copies of payment.state; answers the payments that are newer than before."""
+    rows = [{"practice_id": s.practice_id, "payment_id": s.payment_id, "version": s.version, "state": plain(s)} for s in states]
+    stored = await keep_newer(tx, payment_posting, rows)
+    kept = {(row["practice_id"], row["payment_id"]): msgspec.convert(row["state"], PaymentState) for row in stored}
+    if kept:
+        await tx.execute(
+            delete(payment_posting_claim).where(tuple_(payment_posting_claim.c.practice_id, payment_posting_claim.c.payment_id).in_(sorted(kept)))
+        )
+    claims = [
+        {
+            "practice_id": state.practice_id,
+            "payment_id": state.payment_id,
+            "claim_id": each.claim_id,
+            "applied_cents": each.applied_cents,
+            "balances_version": each.balances_version,
+        }
+        for state in kept.values()
+        for each in state.claims
+    ]
+    if claims:
+        await tx.execute(insert(payment_posting_claim), claims)
+    return set(kept)
+
+
+async def keep_balances(tx: AsyncConnection, states: Sequence[ClaimBalances]) -> set[Key]:
+    """Copies of claim.balances.state; answers the claims that are newer than before."""
+    rows = [{"practice_id": s.practice_id, "claim_id": s.claim_id, "version": s.version, "state": plain(s)} for s in states]
+    return {(row["practice_id"], row["claim_id"]) for row in await keep_newer(tx, balance, rows)}
+
+
+async def forget_balances(tx: AsyncConnection, keys: Sequence[Key]) -> None:
+    await forget(tx, balance, keys)
+
+
+async def claims_of(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, Key]:
+    """The claims that these payments name, each with one payment that does."""
+    found = text(f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'payment_id')}")
+    return {(row.practice_id, row.claim_id): (row.practice_id, row.payment_id) for row in await tx.execute(found, keyed(payments))}
+
+
+async def waited_for(tx: AsyncConnection, states: Iterable[ClaimBalances]) -> set[Key]:
+    """The payments that wait for these balances: ask before they are kept, and look at such a payment as a whole afterwards."""
+    wanted = keyed((state.practice_id, state.claim_id) for state in states)
+    rows = await tx.execute(
+        text(
+            f"SELECT DISTINCT c.practice_id, c.payment_id FROM {WANT}{joined('payment_posting_claim', 'c', 'claim_id')}"
+            " LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
+            " WHERE coalesce(b.version, 0) < c.balances_version"
+        ),
+        wanted,
+    )
+    return {(row.practice_id, row.payment_id) for row in rows}
+
+
+async def by_claim(tx: AsyncConnection, claims: Iterable[Key]) -> dict[Key, list[str]]:
+    """The payments that name each claim."""
+    rows = await tx.execute(
+        text(
+            f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'claim_id')}"
+            " ORDER BY p.payment_id"
+        ),
+        keyed(claims),
+    )
+    found: dict[Key, list[str]] = {}
+    for row in rows:
+        found.setdefault((row.practice_id, row.claim_id), []).append(row.payment_id)
+    return found
+
+
+async def by_invoice(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, list[Paid]]:
+    """The payments that named an invoice, or that name a claim which now lives on it: money follows the claim."""
+    rows = await tx.execute(
+        text(
+            "WITH named AS ("
+            f" SELECT p.practice_id, want.id AS invoice_id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
+            f"{joined('payment_claim', 'p', 'invoice_id')}"
+            f" UNION SELECT p.practice_id, want.id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
+            f"{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
+            "  JOIN payment_claim p ON p.practice_id = l.practice_id AND p.claim_id = l.claim_id)"
+            " SELECT n.practice_id, n.invoice_id, n.payment_id, sum(n.asked_cents)::bigint AS asked,"
+            " coalesce(sum(c.applied_cents), 0)::bigint AS applied"
+            " FROM named n LEFT JOIN payment_posting_claim c"
+            "  ON c.practice_id = n.practice_id AND c.payment_id = n.payment_id AND c.claim_id = n.claim_id"
+            " GROUP BY n.practice_id, n.invoice_id, n.payment_id ORDER BY n.payment_id"
+        ),
+        keyed(invoices),
+    )
+    named = list(rows)
+    stands = await standings(tx, {(row.practice_id, row.payment_id) for row in named})
+    found: dict[Key, list[Paid]] = {}
+    for row in named:
+        how = stands[row.practice_id, row.payment_id]
+        found.setdefault((row.practice_id, row.invoice_id), []).append(Paid(row.payment_id, row.asked, row.applied, how.standing, how.on))
+    return found
+
+
+async def standings(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, Stands]:
+    """How each payment stands: pending until posting is complete and every balance copy has what posting named."""
+    wanted = keyed(payments)
+    if not wanted["ids"]:
+        return {}
+    rows = await tx.execute(
+        text(
+            "SELECT p.practice_id, p.payment_id, count(*) AS heard, max(p.parts) AS parts, min(p.local_date) AS on_day,"
+            " (array_agg(s.state))[1] AS state,"
+            " (SELECT count(*) FROM payment_posting_claim c LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
+            "   WHERE c.practice_id = p.practice_id AND c.payment_id = p.payment_id AND coalesce(b.version, 0) < c.balances_version) AS behind"
+            f" FROM {WANT}{joined('payment', 'p', 'payment_id')}"
+            " LEFT JOIN payment_posting s ON s.practice_id = p.practice_id AND s.payment_id = p.payment_id"
+            " GROUP BY p.practice_id, p.payment_id"
+        ),
+        wanted,
+    )
+    return {(row.practice_id, row.payment_id): Stands(_standing(row), row.on_day) for row in rows}
+
+
+def _standing(row: Any) -> Standing:
+    state = msgspec.convert(row.state, PaymentState) if row.state else None
+    return payment_standing(row.heard, row.parts, state, row.behind)

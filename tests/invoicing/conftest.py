@@ -1,0 +1,339 @@
+"""Invoicing on a real PostgreSQL, driven by its handlers: one database for the run, emptied before each test."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.invoicing import consumers
+from services.invoicing.domain.account import Account
+from services.invoicing.handlers import accounts, days, holds, practices, runs
+from services.invoicing.handlers.holds import Decision
+from services.invoicing.store.practices import every
+from services.invoicing.tables import metadata
+from shared import ids, migrate
+from shared.clock import FixedClock
+from shared.db import TECHNICAL
+from shared.db import Database as Db
+from shared.events import Topic
+from shared.events.ingress import CLAIM_BILLED, Charge, ClaimBilled, ClaimPatient, Payer
+from shared.events.invoicing import Mask
+from shared.events.portal import DISPUTE_SUBMITTED, PAYMENT_CAPTURED, DisputeSubmitted, PaidClaim, PaidInvoice, PaymentCaptured
+from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE, BalanceLine, ClaimBalances, PaymentClaim, PaymentState
+from shared.events.registry import TOPICS
+from shared.events.types import Address, Card
+from shared.messages import Message
+from tests.conftest import Database as Server
+
+NOON = datetime(2026, 11, 4, 17, tzinfo=UTC)  # Wednesday, noon in New York
+HOME = Address(line1="1 Main Street", city="Boston", state="MA", zip="02108")
+PRACTICE: dict[str, Any] = {
+    "practice_id": "p1",
+    "zone": "America/New_York",
+    "holidays": ["2026-11-11", "2026-11-26"],
+    "legal_name": "Saltmarsh, P.C.",
+    "display_name": "Saltmarsh",
+    "colour": "#0B5F6B",
+    "logo": None,
+    "logo_alt": "",
+    "postal_address": {"line1": "200 Harborview Road", "city": "Boston", "state": "MA", "zip": "02110"},
+    "remit_to_name": "Saltmarsh, P.C.",
+    "remit_to_address": {"line1": "PO Box 4410", "city": "Boston", "state": "MA", "zip": "02205"},
+    "phone": "555-010-0142",
+    "hours": "Monday to Friday",
+    "npis": [],
+    "tax_ids": [],
+    "bank_accounts": [],
+    "portal_bank_account_id": "2",
+    "merchant_locations": [],
+    "contracts_on": True,
+    "digest_at": "now",
+    "staff_addresses": {},
+    "first_invoice_number": 123,
+}
+
+
+def claim(claim_id: str = "c1", version: int = 1, cents: int | tuple[int, ...] = 18500, payer: str | None = "e1", **more: Any) -> ClaimBilled:
+    """A claim of one charge per amount, asked of a corporate payer, or of the patient where `payer` is None."""
+    amounts = (cents,) if isinstance(cents, int) else cents
+    body = ClaimBilled(
+        practice_id="p1",
+        claim_id=claim_id,
+        version=version,
+        service_date=date(2026, 11, 2),
+        billed_on=date(2026, 11, 3),
+        department_id="12",
+        provider_group_id=None,
+        appointment_id=None,
+        rendering_provider=None,
+        patient=ClaimPatient(patient_id="9901", given_name="Ana", family_name="Diaz", birth_date=date(1988, 4, 12), employee_id="E-7"),
+        payers=[Payer(order=1, kind="corporate", payer_id=payer) if payer else Payer(order=1, kind="patient", payer_id="9901")],
+        billed_to=1,
+        charges=[
+            Charge(
+                charge_id=f"{claim_id}-{n}",
+                procedure_code="99203",
+                modifiers=[],
+                description="Office visit",
+                units=1,  # type: ignore[arg-type]
+                amount_cents=amount,
+                diagnosis_codes=["Z02.1"],
+            )
+            for n, amount in enumerate(amounts, 1)
+        ],
+    )
+    return replace(body, **more)
+
+
+def employer(account_id: str = "a1", payers: tuple[str, ...] = ("e1",), **more: Any) -> Account:
+    """An account billed daily."""
+    fields: dict[str, Any] = {
+        "practice_id": "p1",
+        "account_id": account_id,
+        "version": 0,
+        "name": "Kuvalis",
+        "address": HOME,
+        "phone": "555-255-6149",
+        "net_days": 30,
+        "payer_ids": payers,
+        "po_number": None,
+        "frequency": "daily",
+        "weekday": None,
+        "month_day": None,
+        "next_run_on": None,
+        "effective_on": None,
+        "expires_on": None,
+        "show_adjustments": True,
+        "send_corrected": False,
+        "overdue_again_days": 60,
+        "cover_sheet": False,
+        "mask": Mask(),
+    }
+    return Account(**fields | more)
+
+
+@dataclass
+class House:
+    """Invoicing as its neighbours see it: messages go in, events come out, days pass."""
+
+    worker: Db
+    app: Db
+    clock: FixedClock
+    bills: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    async def send(self, topic: Topic[Any], *bodies: Any) -> None:
+        """One transaction of a consumer with these bodies."""
+        messages = [Message(topic, topic.key_of(body), ids.new(), self.clock.now, body, None) for body in bodies]
+        async with self.worker.begin() as tx:
+            await consumers.handlers(self.clock)[topic](tx, messages)
+
+    async def bill(self, *claims: ClaimBilled) -> None:
+        await self.send(CLAIM_BILLED, *claims)
+
+    async def account(self, account: Account, expected: int | None = None) -> Account:
+        async with self.app.begin("p1") as tx:
+            return await accounts.save(tx, self.clock.now, account, expected)
+
+    async def run(self, *account_ids: str) -> list[runs.Billed]:
+        async with self.app.begin("p1") as tx:
+            return await runs.run_now(tx, self.clock.now, "p1", account_ids or None, "test")
+
+    async def day(self, days_on: int = 1) -> None:
+        """The next day's daily run (or one several days later, as after an outage)."""
+        self.clock.now += timedelta(days=days_on)
+        async with self.worker.begin() as tx:
+            practice = (await every(tx))[0]
+        await days.day(self.worker, self.clock.now, practice)
+
+    async def redrop(self, claim_id: str = "c1", **decision: Any) -> None:
+        async with self.app.begin("p1") as tx:
+            await holds.redrop(tx, self.clock.now, ("p1", claim_id), Decision(**decision), "dokafor")
+
+    async def events(self) -> dict[str, list[Any]]:
+        """What was published since the last look, by topic."""
+        found: dict[str, list[Any]] = defaultdict(list)
+        async with self.worker.begin() as tx:
+            for row in await tx.execute(text("DELETE FROM outbox RETURNING id, topic, key, value")):
+                topic = TOPICS[row.topic]
+                body = topic.decode(row.value)
+                assert row.key == topic.key_of(body) or row.topic.endswith("dead_letter")
+                found[row.topic].append((row.id, body))
+        return {topic: [body for _, body in sorted(rows, key=lambda row: row[0])] for topic, rows in found.items()}
+
+    async def one(self, sql: str, **values: Any) -> Any:
+        async with self.worker.begin() as tx:
+            return (await tx.execute(text(sql), values)).scalar_one()
+
+    async def invoice(self) -> Any:
+        """The newest invoice as last published."""
+        from services.invoicing.store import invoices
+
+        invoice_id = await self.one("SELECT invoice_id FROM invoice ORDER BY number DESC LIMIT 1")
+        async with self.worker.begin() as tx:
+            return (await invoices.find(tx, [("p1", invoice_id)]))["p1", invoice_id].state
+
+    async def line(self, claim_id: str = "c1") -> Any:
+        """The claim's newest line as last published."""
+        from services.invoicing.store import invoices
+
+        async with self.worker.begin() as tx:
+            return max((line.state for line in await invoices.lines_of(tx, [("p1", claim_id)]) if line.state), key=lambda state: state.line_id)
+
+    async def pay(self, *claim_ids: str, payment_id: str = "pay1", part: int = 1, parts: int = 1) -> None:
+        """The portal captured what these claims ask."""
+        lines = [await self.line(claim_id) for claim_id in claim_ids]
+        named = [
+            PaidInvoice(
+                invoice_id=line.invoice_id,
+                number="000123",
+                state_version=1,
+                amount_cents=line.balance_cents,
+                claims=[
+                    PaidClaim(
+                        line_id=line.line_id,
+                        claim_id=line.claim_id,
+                        claim_version=line.claim_version,
+                        claim_revision=line.claim_revision,
+                        payer_id=line.payer_id,
+                        amount_cents=line.balance_cents,
+                    )
+                ],
+            )
+            for line in lines
+        ]
+        body = PaymentCaptured(
+            practice_id="p1",
+            payment_id=payment_id,
+            part=part,
+            parts=parts,
+            account_id="a1",
+            contact_id="k1",
+            amount_cents=sum(line.balance_cents for line in lines),
+            captured_at=self.clock.now,
+            local_date=self.clock.now.date(),
+            record_number="P-1",
+            authorization_number="A1",
+            processor="sandbox",
+            processor_ref="ch_1",
+            card=Card(brand="VI", last4="4242"),
+            user_name="PortalDesktop",
+            transaction_type="Webportal CC Payment",
+            invoices=named,
+        )
+        await self.send(PAYMENT_CAPTURED, body)
+
+    async def posting(self, body: ClaimBilled, version: int, **more: Any) -> None:
+        """Posting's balance of a claim whose first charge was paid or adjusted."""
+        await self.send(CLAIM_BALANCES, balances(body, version, **more))
+
+    async def posted(self, payment_id: str = "pay1", *, version: int = 1, parts: int = 1, waiting: int = 0, **claims: tuple[int, int]) -> None:
+        """Posting's state of a payment: claim id → (applied cents, balances version)."""
+        total = sum(cents for cents, _ in claims.values())
+        body = PaymentState(
+            practice_id="p1",
+            payment_id=payment_id,
+            version=version,
+            source="portal",
+            parts_posted=parts,
+            parts=parts,
+            amount_cents=total,
+            applied_cents=total,
+            credited_cents=0,
+            waiting_cents=waiting,
+            refunded_cents=0,
+            batch_id="b1",
+            posted_on=self.clock.now.date(),
+            claims=[PaymentClaim(claim_id=claim_id, applied_cents=cents, balances_version=v) for claim_id, (cents, v) in claims.items()],
+        )
+        await self.send(PAYMENT_STATE, body)
+
+    async def dispute(self, claim_id: str = "c1", dispute_id: str = "d1", reason: str = "WA") -> None:
+        line = await self.line(claim_id)
+        body = DisputeSubmitted(
+            practice_id="p1",
+            dispute_id=dispute_id,
+            claim_id=claim_id,
+            line_id=line.line_id,
+            line_version=line.version,
+            invoice_id=line.invoice_id,
+            invoice_number="000123",
+            account_id="a1",
+            contact_id="k1",
+            reason=reason,  # type: ignore[arg-type]
+            note="Contracted rate is 165.00",
+            disputed_cents=line.balance_cents,
+            submitted_at=self.clock.now,
+        )
+        await self.send(DISPUTE_SUBMITTED, body)
+
+
+def balances(
+    body: ClaimBilled, version: int, *, paid: int = 0, adjusted: int = 0, revision: int = 0, voided: bool = False, write_offs: tuple[str, ...] = ()
+) -> ClaimBalances:
+    """claim.balances.state of a claim with these cents paid and adjusted on its first charge."""
+    payer = body.payer
+    lines = [
+        BalanceLine(
+            charge_id=charge.charge_id,
+            kind=payer.kind,
+            payer_id=payer.payer_id,
+            charged_cents=0 if voided else charge.amount_cents,
+            paid_cents=paid if n == 0 else 0,
+            adjusted_cents=adjusted if n == 0 else 0,
+            transferred_in_cents=0,
+            transferred_out_cents=0,
+            balance_cents=0 if voided else charge.amount_cents - (paid + adjusted if n == 0 else 0),
+        )
+        for n, charge in enumerate(body.charges)
+    ]
+    return ClaimBalances(
+        practice_id=body.practice_id,
+        claim_id=body.claim_id,
+        version=version,
+        claim_version=body.version,
+        claim_revision=revision,
+        voided=voided,
+        patient_id="9901",
+        appointment_id=None,
+        service_date=body.service_date,
+        department_id="12",
+        provider_group_id=None,
+        adjudicated=False,
+        adjudication_no=0,
+        patient_balance_cents=0,
+        lines=lines,
+        write_offs=list(write_offs),
+        entries_total=0,
+        entries=[],
+    )
+
+
+@pytest.fixture(scope="session")
+async def invoicing_database(postgres: Server) -> AsyncIterator[tuple[Db, Db]]:
+    urls = await postgres.fresh("invoicing")
+    await migrate.migrate("invoicing", urls.owner)
+    worker, app = Db(urls.worker, "test-worker"), Db(urls.app, "test-app")
+    yield worker, app
+    await worker.close()
+    await app.close()
+
+
+@pytest.fixture
+async def house(invoicing_database: tuple[Db, Db], postgres: Server) -> House:
+    """A practice with one account, at noon on a Wednesday, with nothing published yet."""
+    worker, app = invoicing_database
+    owner = Db(postgres.urls("invoicing").owner, "test-owner")
+    names = ", ".join(f'"{table}"' for table in [*metadata.tables, *TECHNICAL.tables])
+    async with owner.begin() as tx:
+        await tx.execute(text(f"TRUNCATE {names}"))
+    await owner.close()
+    made = House(worker, app, FixedClock(NOON))
+    async with worker.begin() as tx:
+        await practices.set_up(tx, NOON, PRACTICE, None, "https://portal.example/employerportal/login")
+    await made.account(employer())
+    await made.events()
+    return made
