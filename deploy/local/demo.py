@@ -16,9 +16,9 @@ from typing import Any
 
 from deploy.local import clockfile, seed
 from deploy.local import plan as plans
-from deploy.local.places import LOCAL, LOGS, ROOT, SAMPLE, forget, home, ports
+from deploy.local.places import LOCAL, LOGS, ROOT, forget, home, ports
 from deploy.local.plan import PARTS, Plan
-from deploy.local.processes import Product, present, running
+from deploy.local.processes import Product, present, running, where
 
 FILE = LOCAL / "demo.json"
 LOCK = LOCAL / "demo.pid"
@@ -59,7 +59,7 @@ def _run() -> None:
 def up() -> str:
     """The same in the background; returns when it is ready."""
     if _pid():
-        return "The demo is up already. " + _addresses()
+        return "The demo is up already. " + _addresses() if _state() == "ready" else "The demo is starting already."
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / "demo.log"
     with log.open("wb") as out:
@@ -118,20 +118,10 @@ def _watch(product: Product) -> None:
 
 
 def _tell(plan: Plan, state: str, users: dict[str, Any]) -> None:
-    """`.local/demo.json`: where everything is, for programs. `operator` is for checks that look behind the scenes."""
-    staff: dict[str, str] = {}
-    for person in json.loads((SAMPLE / "staff.json").read_text()):
-        if len(person["roles"]) == 1:
-            staff[person["roles"][0]] = person["sub"]
-    value = {
-        "state": state, "kafka": plan.kafka, "services": {name: plan.url(name) for name in present()}, "mail": plan.url("mail"),
-        "mail_api": f"{plan.url('mail')}/api/messages", "gateway": plan.url("gateway"), "oidc": plan.url("oidc"), "clock": str(plan.clock),
-        "users": users | {"staff": staff}, "client": plans.program_client(plan),
-        "operator": {"postgres": plan.admin_url, "gateway_secret": plan.secrets["gateway"], "spans": str(plan.state / "spans.jsonl")},
-    }
+    """Write `.local/demo.json`: where everything is, for programs."""
     half = FILE.with_suffix(".half")
     half.touch(mode=0o600)
-    half.write_text(json.dumps(value, indent=1))
+    half.write_text(json.dumps({"state": state} | where(plan, users), indent=1))
     half.replace(FILE)
 
 
@@ -158,6 +148,9 @@ def _addresses() -> str:
 
 
 def _state() -> str | None:
+    """What the running demo says of itself; a file that a killed one left behind does not count."""
+    if not _pid():
+        return None
     return str(json.loads(FILE.read_text())["state"]) if FILE.exists() else None
 
 
@@ -181,6 +174,7 @@ def _only_one() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SystemExit("The demo of this checkout is running already: `make demo-down` stops it.") from None
+        FILE.unlink(missing_ok=True)  # of a demo that was killed; before the process id, by which others trust it
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

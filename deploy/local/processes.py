@@ -16,10 +16,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deploy.local import children, kafka, postgres
 from deploy.local import plan as plans
-from deploy.local.places import ROOT
+from deploy.local.places import ROOT, SAMPLE
 from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan
 from shared.db import setup
 from shared.topics import create
@@ -96,6 +97,23 @@ class Product:
 def present() -> list[str]:
     """The services of this checkout."""
     return [name for name in SERVICES if (ROOT / "services" / name / "__main__.py").exists()]
+
+
+def where(plan: Plan, users: dict[str, Any]) -> dict[str, Any]:
+    """Addresses of everything and who can sign in: what programs need to act on the product. `operator` is for checks behind the scenes."""
+    sample = json.loads((SAMPLE / "staff.json").read_text())
+    return {
+        "kafka": plan.kafka,
+        "services": {name: plan.url(name) for name in present()},
+        "mail": plan.url("mail"),
+        "mail_api": f"{plan.url('mail')}/api/messages",
+        "gateway": plan.url("gateway"),
+        "oidc": plan.url("oidc"),
+        "clock": str(plan.clock),
+        "users": users | {"staff": {person["roles"][0]: person["sub"] for person in sample if len(person["roles"]) == 1}},
+        "client": plans.program_client(plan),
+        "operator": {"postgres": plan.admin_url, "gateway_secret": plan.secrets["gateway"], "spans": str(plan.state / "spans.jsonl")},
+    }
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from deploy.local import visitor
 from deploy.local.children import Process
 from shared.oidc import BadToken, Provider, ProviderTrouble, ServiceToken
 
@@ -141,3 +142,17 @@ async def test_the_keys_and_sessions_survive_a_restart(
     assert (await Provider(url, "invoicing", "i").verify(token, "billfold"))["scope"] == "invoices:read"
     assert (await browser.get(await provider.sign_in_url(BACK, "s", "n", VERIFIER))).status_code == 303
     assert (tmp_path / "oidc-key.pem").stat().st_mode & 0o077 == 0
+
+
+async def test_seed_and_tour_act_as_staff_and_as_a_program_through_the_provider(issuer: str, invoicing: Provider) -> None:
+    where = {"oidc": issuer, "client": {"token_url": f"{issuer}/token", "client_id": "demo", "client_secret": "d"},
+             "users": {"staff": {"poster": "marcus.bell"}}}
+    browser = await visitor.staff(where, "poster")
+    away = await browser.get(await invoicing.sign_in_url(BACK, "s", "n", VERIFIER), follow_redirects=False)
+    claims = await invoicing.exchange(parse_qs(urlsplit(away.headers["location"]).query)["code"][0], BACK, VERIFIER, "n")
+    assert claims["roles"] == ["poster"]
+    program = await visitor.program(where, "accounts:write")
+    token = program.headers["authorization"].removeprefix("Bearer ")
+    assert (await Provider(issuer, "demo", "d").verify(token, "billfold"))["scope"] == "accounts:write"
+    await browser.aclose()
+    await program.aclose()
