@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import itsdangerous
 from fastapi import FastAPI, Request
@@ -30,7 +30,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     role: frozenset(permissions.split())
     for role, permissions in {
         "billing_admin": "accounts:read accounts:write holds:work billing:run contacts:read contacts:write claims:read"
-        " payments:read batches:manage contracts:read mails:read audit:read",
+        " payments:read contracts:read mails:read audit:read",
         "poster": "accounts:read claims:read payments:read payments:post",
         "posting_manager": "accounts:read claims:read payments:read payments:post batches:manage audit:read mails:read",
         "front_desk": "accounts:read contracts:read contracts:write payments:read",
@@ -183,9 +183,8 @@ def _who_could(who: Staff, permission: str) -> str:
 
 def _way_back(request: Request) -> str:
     """The page to come back to after signing in: this one, or for a form the page it stood on."""
-    if request.method == "GET":
-        return request.url.path
-    return urlsplit(request.headers.get("referer", "")).path or "/staff"
+    page = request.url if request.method == "GET" else urlsplit(request.headers.get("referer", "/staff"))
+    return quote(f"{page.path}?{page.query}" if page.query else page.path, safe="/")
 
 
 async def _dress(request: Request, auth: Auth, who: Staff) -> None:

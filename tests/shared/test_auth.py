@@ -219,6 +219,14 @@ async def sign_in_from(browser: httpx.AsyncClient, next: str) -> httpx.Response:
     return await browser.get(back.headers["location"].removeprefix(SERVICE))
 
 
+async def test_a_person_comes_back_to_the_filtered_list_and_from_a_form_to_the_page_it_stood_on(browser):
+    back = await sign_in(browser, "dana.whitfield", "/staff/195900/accounts?state=open&from=11%2F01")
+    assert back.headers["location"] == "/staff/195900/accounts?state=open&from=11%2F01"
+    await browser.post("/staff/sign-out")
+    answer = await browser.post("/staff/195900/settings", headers={"referer": f"{SERVICE}/staff/195900/settings"})
+    assert answer.headers["location"] == "/staff/sign-in?next=/staff/195900/settings"
+
+
 async def test_a_request_of_htmx_without_a_session_leaves_the_page(browser):
     answer = await browser.get("/staff/195900/accounts", headers={"hx-request": "true"})
     assert answer.headers["hx-redirect"] == "/staff/sign-in?next=/staff/195900/accounts"
