@@ -28,6 +28,7 @@ def _tables(service: str) -> Any:
 def _config(service: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.set_main_option("path_separator", "os")
     config.set_main_option("version_locations", str(Path(_tables(service).__file__).parent / "migrations"))
     config.attributes["metadata"] = [db.TECHNICAL, _tables(service).metadata]
     return config

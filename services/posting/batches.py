@@ -1,0 +1,172 @@
+"""Deposits and payment batches in the database: the day's e-payment batch, the staff's own, their lists and closing."""
+
+from collections.abc import Collection
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.posting import tables
+from services.posting.domain.batch import BatchState, DepositType, NotBalanced, Route, Summary, check_deposit, close
+from shared import ids
+
+SYSTEM_USERS = {"portal": "PortalDesktop", "contract": "ContractCharge"}
+
+
+async def practices(tx: AsyncConnection, practice_ids: Collection[str]) -> dict[str, Any]:
+    """Copies of these practices, those that are known."""
+    found = await tx.execute(select(tables.practices).where(tables.practices.c.practice_id.in_(sorted(practice_ids))))
+    return {row.practice_id: row for row in found}
+
+
+async def next_number(tx: AsyncConnection, practice_id: str, kind: str) -> int:
+    """The next number of this kind at the practice, without gaps: the counter's row is locked until commit."""
+    statement = """
+    INSERT INTO numbers (practice_id, kind, last) VALUES (:practice_id, :kind, 20001)
+    ON CONFLICT (practice_id, kind) DO UPDATE SET last = numbers.last + 1 RETURNING last
+    """
+    return int((await tx.execute(text(statement), {"practice_id": practice_id, "kind": kind})).scalar_one())
+
+
+async def of_the_day(tx: AsyncConnection, practice: Any, source: str, local_day: date) -> str:
+    """The open e-payment batch of this practice, source and local day of capture; opened with its deposit where there is none (RP-20)."""
+    batch = tables.payment_batches.c
+    place = (batch.practice_id == practice.practice_id, batch.source == source, batch.local_day == local_day)
+    open_one = select(batch.batch_id).where(*place, batch.route == Route.EPAYMENT, batch.state == BatchState.OPEN).with_for_update()
+    # The counter's row is the lock that keeps two captures from opening two batches of a day.
+    number = None
+    found = (await tx.execute(open_one)).scalar_one_or_none()
+    if found is None:
+        number = await next_number(tx, practice.practice_id, "batch")
+        found = (await tx.execute(open_one)).scalar_one_or_none()
+    if found is not None:
+        return str(found)
+    assert number is not None
+    made = await _insert_deposit(
+        tx, practice.practice_id, local_day, practice.portal_bank_account_id, 0, DepositType.CARD, False, "", SYSTEM_USERS[source]
+    )
+    return await _insert_batch(
+        tx, practice.practice_id, number, made, 1, 0, Route.EPAYMENT, None, "", SYSTEM_USERS[source], source=source, local_day=local_day
+    )
+
+
+async def raise_by(tx: AsyncConnection, practice_id: str, batch_id: str, cents: int) -> None:
+    """Raises posted, target and deposit together, so that an e-payment batch is out of balance by 0.00 at every moment."""
+    batch, deposit = tables.payment_batches.c, tables.deposits.c
+    raised = {"target_cents": batch.target_cents + cents, "posted_cents": batch.posted_cents + cents}
+    statement = update(tables.payment_batches).where(batch.practice_id == practice_id, batch.batch_id == batch_id).values(raised)
+    deposit_id = (await tx.execute(statement.returning(batch.deposit_id))).scalar_one()
+    at = (deposit.practice_id == practice_id, deposit.deposit_id == deposit_id)
+    await tx.execute(update(tables.deposits).where(*at).values(amount_cents=deposit.amount_cents + cents))
+
+
+async def add_posted(tx: AsyncConnection, practice_id: str, batch_id: str, cents: int) -> None:
+    """Counts a posting toward the batch's target."""
+    batch = tables.payment_batches.c
+    where = (batch.practice_id == practice_id, batch.batch_id == batch_id)
+    await tx.execute(update(tables.payment_batches).where(*where).values(posted_cents=batch.posted_cents + cents))
+
+
+async def _insert_deposit(
+    tx: AsyncConnection, practice_id: str, day: date, account: str | None, cents: int, kind: DepositType, by_site: bool, notes: str, user: str
+) -> str:
+    deposit_id = ids.new()
+    await tx.execute(
+        insert(tables.deposits).values(
+            practice_id=practice_id,
+            deposit_id=deposit_id,
+            number=await next_number(tx, practice_id, "deposit"),
+            deposit_date=day,
+            bank_account_id=account,
+            amount_cents=cents,
+            type=kind,
+            by_site=by_site,
+            notes=notes,
+            state=BatchState.OPEN,
+            created_by=user,
+        )
+    )
+    return deposit_id
+
+
+async def _insert_batch(
+    tx: AsyncConnection,
+    practice_id: str,
+    number: int,
+    deposit_id: str,
+    seq: int,
+    target_cents: int,
+    route: Route,
+    check_number: str | None,
+    notes: str,
+    user: str,
+    *,
+    source: str | None = None,
+    local_day: date | None = None,
+) -> str:
+    batch_id = ids.new()
+    await tx.execute(
+        insert(tables.payment_batches).values(
+            practice_id=practice_id,
+            batch_id=batch_id,
+            number=number,
+            deposit_id=deposit_id,
+            seq=seq,
+            target_cents=target_cents,
+            posted_cents=0,
+            route=route,
+            paper=False,
+            check_number=check_number,
+            notes=notes,
+            state=BatchState.OPEN,
+            opened_by=user,
+            source=source,
+            local_day=local_day,
+        )
+    )
+    return batch_id
+
+
+async def create_deposit(
+    tx: AsyncConnection,
+    practice_id: str,
+    *,
+    deposit_date: date,
+    today: date,
+    bank_account_id: str | None,
+    amount_cents: int,
+    kind: DepositType,
+    by_site: bool,
+    notes: str,
+    target_cents: int,
+    check_number: str | None,
+    user: str,
+) -> str:
+    """A deposit with its one payment batch, for money not yet recorded (RP-01, RP-06); returns the batch. Raises NotBalanced."""
+    check_deposit(amount_cents, [target_cents], bank_account_id, deposit_date, today)
+    deposit_id = await _insert_deposit(tx, practice_id, deposit_date, bank_account_id, amount_cents, kind, by_site, notes, user)
+    number = await next_number(tx, practice_id, "batch")
+    return await _insert_batch(tx, practice_id, number, deposit_id, 1, target_cents, Route.MANUAL, check_number, notes, user)
+
+
+async def close_batch(tx: AsyncConnection, practice_id: str, batch_id: str, now: datetime) -> None:
+    """Closes a payment batch at exactly 0.00; its deposit closes with the last one (RP-07, RP-10). Raises NotBalanced."""
+    batch, deposit = tables.payment_batches.c, tables.deposits.c
+    where = (batch.practice_id == practice_id, batch.batch_id == batch_id)
+    row = (await tx.execute(select(tables.payment_batches).where(*where).with_for_update())).one_or_none()
+    if row is None:
+        raise NotBalanced("There is no such payment batch")
+    state = close(BatchState(row.state), Summary(row.target_cents, row.posted_cents))
+    await tx.execute(update(tables.payment_batches).where(*where).values(state=state, closed_at=now))
+    others = select(func.count()).where(batch.practice_id == practice_id, batch.deposit_id == row.deposit_id, batch.state == BatchState.OPEN)
+    if not (await tx.execute(others)).scalar_one():
+        at = (deposit.practice_id == practice_id, deposit.deposit_id == row.deposit_id)
+        await tx.execute(update(tables.deposits).where(*at).values(state=BatchState.CLOSED))
+
+
+async def past_days(tx: AsyncConnection, practice_id: str, today: date) -> list[str]:
+    """Open e-payment batches of days that are over at the practice."""
+    batch = tables.payment_batches.c
+    over = (batch.practice_id == practice_id, batch.route == Route.EPAYMENT, batch.state == BatchState.OPEN, batch.local_day < today)
+    return list((await tx.execute(select(batch.batch_id).where(*over).order_by(batch.batch_id))).scalars())

@@ -1,0 +1,203 @@
+"""Posting's staff pages: money, a payment batch with its transactions, a deposit, posting a payer's answer, a claim's account."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+
+from services.posting import batches, read
+from services.posting.domain.batch import DepositType, NotBalanced
+from services.posting.domain.claim import Payer
+from services.posting.domain.payment import LineAnswer, Refused
+from services.posting.handlers.remittance import post_payment
+from shared import money
+from shared.auth import Staff, staff
+from shared.clock import local_date
+from shared.http import Problem
+from shared.service import Service
+from shared.web import page, redirect
+from shared.web.show import parse_day
+
+Reader = Annotated[Staff, Depends(staff("payments:read"))]
+Poster = Annotated[Staff, Depends(staff("payments:post"))]
+TYPES = [(kind.value, kind.value.upper() if kind is DepositType.EFT else kind.value.capitalize()) for kind in DepositType]
+KINDS = {"corporate": "employer", "insurance": "insurance", "patient": "patient"}
+
+
+def make_router(service: Service) -> APIRouter:
+    """The router of all of posting's pages."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/staff/{practice_id}/money")
+    async def overview(request: Request, practice_id: str, who: Reader, state: str = "", before: str = "") -> Response:
+        last = int(before) if before.isdigit() else None
+        async with service.app.begin(practice_id) as tx:
+            rows = await read.batches(tx, practice_id, state if state in ("open", "closed") else None, last)
+        older = f"?state={state}&before={rows[read.PAGE - 1].number}" if len(rows) > read.PAGE else None
+        rows = rows[: read.PAGE]
+        return page(request, "money.html.j2", where="Money", rows=rows, summary=read.summary, state=state, older=older, before=before, who=who)
+
+    @router.get("/staff/{practice_id}/money/batches/{batch_id}")
+    async def batch(request: Request, practice_id: str, batch_id: str, who: Reader) -> Response:
+        return await _batch_page(request, practice_id, batch_id, who, {})
+
+    async def _batch_page(request: Request, practice_id: str, batch_id: str, who: Staff, errors: dict[str, str]) -> Response:
+        async with service.app.begin(practice_id) as tx:
+            found = await read.one_batch(tx, practice_id, batch_id)
+            if found is None:
+                raise Problem(404)
+            rows = await read.transactions(tx, practice_id, batch_id)
+            home = await read.practice(tx, practice_id)
+            waiting = await read.awaiting(tx, practice_id, "insurance", 12) if found.route == "manual" and found.state == "open" else []
+        names = {each["bank_account_id"]: each["name"] for each in home.bank_accounts} if home else {}
+        context = {"batch": found, "rows": rows, "sums": read.summary(found), "bank": names.get(found.bank_account_id, "UNKNOWN"), "waiting": waiting}
+        return page(request, "batch.html.j2", status=422 if errors else 200, where="Money", who=who, errors=errors, **context)
+
+    @router.post("/staff/{practice_id}/money/batches/{batch_id}/close")
+    async def close(request: Request, practice_id: str, batch_id: str, who: Poster) -> Response:
+        try:
+            async with service.app.begin(practice_id) as tx:
+                await batches.close_batch(tx, practice_id, batch_id, service.clock.business())
+        except NotBalanced as error:
+            return await _batch_page(request, practice_id, batch_id, who, {"close": str(error)})
+        return redirect(request, f"/staff/{practice_id}/money", "Closed.", "The payment batch is in balance and closed.")
+
+    @router.get("/staff/{practice_id}/money/deposits/new")
+    async def new_deposit(request: Request, practice_id: str, who: Poster) -> Response:
+        async with service.app.begin(practice_id) as tx:
+            home = await _home(tx, practice_id)
+        day = local_date(service.clock.business(), home.zone)
+        values = {"day": f"{day:%m/%d/%Y}", "account": "", "amount": "", "target": "", "check": "", "type": "check", "notes": "", "by_site": ""}
+        return _deposit_page(request, home, values, {})
+
+    def _deposit_page(request: Request, home: Any, values: dict[str, str], errors: dict[str, str]) -> Response:
+        accounts = [(each["bank_account_id"], f"{each['name']} ··{each['last4']}") for each in home.bank_accounts]
+        status = 422 if errors else 200
+        return page(request, "deposit.html.j2", status=status, where="Money", home=home, values=values, errors=errors, accounts=accounts, types=TYPES)
+
+    @router.post("/staff/{practice_id}/money/deposits/new")
+    async def create_deposit(
+        request: Request,
+        practice_id: str,
+        who: Poster,
+        day: Annotated[str, Form()] = "",
+        account: Annotated[str, Form()] = "",
+        amount: Annotated[str, Form()] = "",
+        target: Annotated[str, Form()] = "",
+        check: Annotated[str, Form()] = "",
+        type: Annotated[str, Form()] = "check",
+        by_site: Annotated[str, Form()] = "",
+        notes: Annotated[str, Form()] = "",
+    ) -> Response:
+        values = {
+            "day": day,
+            "account": account,
+            "amount": amount,
+            "target": target,
+            "check": check,
+            "type": type,
+            "notes": notes,
+            "by_site": by_site,
+        }
+        errors: dict[str, str] = {}
+        cents = {name: _cents(values[name], name, errors) for name in ("amount", "target")}
+        deposit_date = parse_day(day)
+        if deposit_date is None:
+            errors["day"] = "Enter the deposit date, like 11/17/2026"
+        if type not in {kind for kind, _ in TYPES}:
+            errors["type"] = "Choose how the bank got the money"
+        async with service.app.begin(practice_id) as tx:
+            home = await _home(tx, practice_id)
+            if account and account not in {each["bank_account_id"] for each in home.bank_accounts}:
+                errors["account"] = "Choose one of the practice's bank accounts"
+            if not errors and deposit_date:
+                try:
+                    batch_id = await batches.create_deposit(
+                        tx,
+                        practice_id,
+                        deposit_date=deposit_date,
+                        today=local_date(service.clock.business(), home.zone),
+                        bank_account_id=account or None,
+                        amount_cents=cents["amount"],
+                        kind=DepositType(type),
+                        by_site=bool(by_site),
+                        notes=notes[:500],
+                        target_cents=cents["target"],
+                        check_number=check[:40] or None,
+                        user=who.user_name,
+                    )
+                    return redirect(
+                        request, f"/staff/{practice_id}/money/batches/{batch_id}", "Saved.", "The deposit and its payment batch are open."
+                    )
+                except NotBalanced as error:
+                    errors["amount"] = str(error)
+        return _deposit_page(request, home, values, errors)
+
+    @router.get("/staff/{practice_id}/money/batches/{batch_id}/post")
+    async def post_form(request: Request, practice_id: str, batch_id: str, who: Poster, claim: str = "") -> Response:
+        return await _post_page(request, practice_id, batch_id, claim.strip(), {}, {})
+
+    async def _post_page(
+        request: Request, practice_id: str, batch_id: str, claim_id: str, values: dict[str, str], errors: dict[str, str]
+    ) -> Response:
+        async with service.app.begin(practice_id) as tx:
+            found = await read.one_batch(tx, practice_id, batch_id)
+            account = await read.account(tx, practice_id, claim_id)
+            lines = await read.columns(tx, practice_id, claim_id)
+        if found is None:
+            raise Problem(404)
+        if account is None or account.content is None:
+            return await _batch_page(
+                request, practice_id, batch_id, request.state.staff, {"claim": f"There is no claim {claim_id or 'without a number'}"}
+            )
+        asked = Payer(account.current_kind, account.current_payer_id)
+        open_lines = [line for line in lines if (line.kind, line.payer_id) == asked and line.balance_cents]
+        context = {"batch": found, "sums": read.summary(found), "account": account, "lines": open_lines, "asked": asked, "kinds": KINDS}
+        return page(request, "post.html.j2", status=422 if errors else 200, where="Money", values=values, errors=errors, **context)
+
+    @router.post("/staff/{practice_id}/money/batches/{batch_id}/post")
+    async def post(request: Request, practice_id: str, batch_id: str, who: Poster) -> Response:
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        claim_id, errors, lines = form.get("claim", ""), {}, []
+        for charge_id in [name.removeprefix("paid-") for name in form if name.startswith("paid-")]:
+            paid = _cents(form[f"paid-{charge_id}"] or "0", f"paid-{charge_id}", errors)
+            adjusted = _cents(form.get(f"adjusted-{charge_id}") or "0", f"adjusted-{charge_id}", errors)
+            group, _, code = (form.get(f"reason-{charge_id}") or "CO 45").strip().upper().partition(" ")
+            if not (group.isalpha() and len(group) == 2 and code.isalnum() and len(code) <= 5):
+                errors[f"reason-{charge_id}"] = "Enter a group and a reason code, like CO 45"
+            lines.append(LineAnswer(charge_id, paid, adjusted, group, code))
+        if not errors:
+            try:
+                async with service.app.begin(practice_id) as tx:
+                    after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name)
+                words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
+                return redirect(request, f"/staff/{practice_id}/money/batches/{batch_id}", "Posted.", words)
+            except Refused as error:
+                errors["lines"] = str(error)
+        return await _post_page(request, practice_id, batch_id, claim_id, form, errors)
+
+    @router.get("/staff/{practice_id}/money/claims/{claim_id}")
+    async def claim_account(request: Request, practice_id: str, claim_id: str, who: Reader) -> Response:
+        async with service.app.begin(practice_id) as tx:
+            account = await read.account(tx, practice_id, claim_id)
+            lines = await read.columns(tx, practice_id, claim_id)
+            rows = await read.entries(tx, practice_id, claim_id)
+        if account is None or account.content is None:
+            raise Problem(404)
+        return page(request, "account.html.j2", where="Money", account=account, lines=lines, rows=rows, kinds=KINDS)
+
+    return router
+
+
+async def _home(tx: Any, practice_id: str) -> Any:
+    home = await read.practice(tx, practice_id)
+    if home is None:
+        raise Problem(404)
+    return home
+
+
+def _cents(text: str, name: str, errors: dict[str, str]) -> int:
+    try:
+        return money.parse(text)
+    except money.BadAmount as error:
+        errors[name] = str(error)
+        return 0

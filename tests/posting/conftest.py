@@ -1,0 +1,116 @@
+"""Posting on a real database, with its handlers fed as consumption feeds them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from services.posting import consumers
+from shared import ids, migrate
+from shared.clock import FixedClock
+from shared.db import Database
+from shared.events import Topic
+from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED, Charge, ClaimBilled, ClaimPatient, ClaimVoided, Payer
+from shared.events.registry import TOPICS
+from shared.kafka import Consumption
+from shared.messages import Message
+
+
+@dataclass
+class Posting:
+    """The service without a broker: `give` handles messages as one batch, `said` reads what it published."""
+
+    app: Database
+    worker: Database
+    clock: FixedClock
+    consumptions: dict[Topic[Any], Consumption]
+
+    async def give(self, topic: Topic[Any], *bodies: Any, event_id: str | None = None) -> None:
+        consumption = self.consumptions[topic]
+        async with self.worker.begin() as tx:
+            messages = [Message(topic, topic.key_of(b), event_id or ids.new(), self.clock.business(), b, None) for b in bodies]
+            await consumption.handlers[topic](tx, messages)
+
+    async def said(self, topic: Topic[Any]) -> list[Any]:
+        async with self.worker.begin() as tx:
+            rows = await tx.exec_driver_sql("SELECT topic, value FROM outbox ORDER BY id")
+            return [TOPICS[row.topic].decode(row.value) for row in rows if row.topic == topic.name]
+
+    async def newest(self, topic: Topic[Any]) -> dict[str, Any]:
+        """The newest state by key, as compaction keeps it."""
+        return {topic.key_of(body): body for body in await self.said(topic)}
+
+    async def ledger_total(self) -> dict[str, int]:
+        async with self.worker.begin() as tx:
+            rows = await tx.exec_driver_sql("SELECT account, sum(amount_cents)::bigint AS cents FROM legs GROUP BY account")
+            return {row.account: row.cents for row in rows if row.cents}
+
+
+class FakeService:
+    """Collects what `register` asks for."""
+
+    def __init__(self, worker: Database, clock: FixedClock) -> None:
+        self.worker, self.clock, self.consumptions = worker, clock, list[Consumption]()
+
+    def consume(self, group: str, handlers: Any, *, batch: int = 500) -> None:
+        self.consumptions.append(Consumption("posting", f"posting.{group}", self.worker, self.clock, handlers))
+
+
+@pytest.fixture
+async def posting(postgres: Any) -> AsyncIterator[Posting]:
+    urls = await postgres.fresh("posting")
+    await migrate.migrate("posting", urls.owner)
+    app, worker = Database(urls.app, "posting-app"), Database(urls.worker, "posting-worker")
+    clock = FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC))
+    service: Any = FakeService(worker, clock)
+    consumers.register(service)
+    by_topic = {topic: consumption for consumption in service.consumptions for topic in consumption.handlers}
+    async with worker.begin() as tx:
+        await tx.exec_driver_sql(
+            "INSERT INTO practices (practice_id, version, display_name, zone, portal_bank_account_id, bank_accounts)"
+            " VALUES ('7', 1, 'Practice', 'America/New_York', 'b1', '[]')"
+        )
+    yield Posting(app, worker, clock, by_topic)
+    await app.close()
+    await worker.close()
+
+
+EMPLOYER = Payer(order=1, kind="corporate", payer_id="E")
+INSURANCE = Payer(order=1, kind="insurance", payer_id="I")
+PATIENT = Payer(order=2, kind="patient", payer_id="p1")
+
+
+def billed(
+    claim_id: str = "c1", version: int = 1, cents: tuple[int, ...] = (100,), payers: tuple[Payer, ...] = (EMPLOYER,), to: int = 1
+) -> ClaimBilled:
+    """A claim with charges of these amounts."""
+    charges = [
+        Charge(charge_id=f"{claim_id}-{n}", procedure_code="99203", modifiers=[], description="Visit", units=1, amount_cents=c, diagnosis_codes=[])  # type: ignore[arg-type]
+        for n, c in enumerate(cents, 1)
+    ]
+    day = date(2026, 11, 2)
+    patient = ClaimPatient(patient_id="p1", given_name="Ana", family_name="Diaz", birth_date=date(1988, 4, 12))
+    return ClaimBilled(
+        practice_id="7",
+        claim_id=claim_id,
+        version=version,
+        service_date=day,
+        billed_on=day,
+        department_id="d1",
+        provider_group_id=None,
+        appointment_id=None,
+        rendering_provider=None,
+        patient=patient,
+        payers=list(payers),
+        billed_to=to,
+        charges=charges,
+    )
+
+
+def voided(claim_id: str, version: int) -> ClaimVoided:
+    return ClaimVoided(practice_id="7", claim_id=claim_id, version=version, voided_on=date(2026, 11, 20))
+
+
+__all__ = ["CLAIM_BILLED", "CLAIM_VOIDED", "Posting", "billed", "voided"]
