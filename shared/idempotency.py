@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -52,6 +52,10 @@ class Answer:
         return JSONResponse(self.body, self.status, self.headers)
 
 
+@overload
+async def once_of(request: Request, practice_id: str, route: str) -> Once: ...
+@overload
+async def once_of(request: Request, practice_id: str, route: str, *, required: bool) -> Once | None: ...
 async def once_of(request: Request, practice_id: str, route: str, *, required: bool = True) -> Once | None:
     """From the header `Idempotency-Key`: Problem 400 where it is required and missing, None where it is optional and missing."""
     key = request.headers.get("idempotency-key", "").strip()

@@ -157,7 +157,7 @@ def make_router(service: Service) -> APIRouter:
     @router.post("/staff/{practice_id}/money/batches/{batch_id}/post")
     async def post(request: Request, practice_id: str, batch_id: str, who: Poster) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
-        claim_id, errors, lines = form.get("claim", ""), {}, []
+        claim_id, errors, lines = form.get("claim", ""), dict[str, str](), list[LineAnswer]()
         for charge_id in [name.removeprefix("paid-") for name in form if name.startswith("paid-")]:
             paid = _cents(form[f"paid-{charge_id}"] or "0", f"paid-{charge_id}", errors)
             adjusted = _cents(form.get(f"adjusted-{charge_id}") or "0", f"adjusted-{charge_id}", errors)
