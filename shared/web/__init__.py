@@ -1,7 +1,7 @@
 """Pages on the server: one Jinja2 environment per service, `page`, `redirect`, notices that survive a redirect, cookies."""
 
-import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,7 +48,7 @@ def make_web(service: str, folder: Path | None, *, secret: str, public_url: str)
         lstrip_blocks=True,
     )
     env.globals.update(
-        icon=icon,
+        icon=_icons(files),
         usd=money.usd,
         dollars=show.dollars,
         day=show.day,
@@ -117,11 +117,15 @@ def _take_notice(request: Request, web: Web) -> dict[str, str] | None:
     return {"kind": kind, "title": title, "text": text}
 
 
-@cache
-def icon(name: str, cls: str = "") -> Markup:
-    """A decorative drawing, hidden from screen readers: the words beside it say the same."""
-    drawing = re.search(r"<svg[^>]*>(.*)</svg>", (HERE / "icons" / f"{name}.svg").read_text(), re.S)
-    if drawing is None:
-        raise ValueError(f"{name} is no drawing")
-    # Our own files, never a visitor's text.
-    return Markup(f'<svg class="i {cls}" viewBox="0 0 16 16" aria-hidden="true">{drawing[1].strip()}</svg>')  # noqa: S704
+def _icons(files: static.Static) -> Callable[..., Markup]:
+    names = {path.stem for path in static.ICONS.glob("*.svg")}
+    sprite = files.url("icons.svg")
+
+    @cache
+    def icon(name: str, cls: str = "") -> Markup:
+        """A decorative drawing, hidden from screen readers: the words beside it say the same. KeyError for a name that is not there."""
+        if name not in names:
+            raise KeyError(f"no drawing is named {name}")
+        return Markup('<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>').format(cls, sprite, name)
+
+    return icon

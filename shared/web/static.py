@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import Request, Response
 
 HERE = Path(__file__).parent / "static"
+ICONS = Path(__file__).parent / "icons"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -49,14 +51,27 @@ class Static:
 
 def load(*folders: Path) -> Static:
     """Reads every file of the shared folder and of the given ones (a service's own), flat."""
+    found = {path.name: path.read_bytes() for folder in (HERE, *folders) if folder.is_dir() for path in folder.iterdir()}
+    found["icons.svg"] = _sprite()
     files: dict[str, StaticFile] = {}
     digest = hashlib.sha256()
-    for path in sorted((path for folder in (HERE, *folders) if folder.is_dir() for path in folder.iterdir()), key=lambda path: path.name):
-        body = path.read_bytes()
-        kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        files[path.name] = StaticFile(body, gzip.compress(body, mtime=0) if kind.startswith("text/") else None, kind)
-        digest.update(path.name.encode() + b"\0" + body)
+    for name, body in sorted(found.items()):
+        kind = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        packable = kind.startswith("text/") or kind == "image/svg+xml"
+        files[name] = StaticFile(body, gzip.compress(body, mtime=0) if packable else None, kind)
+        digest.update(name.encode() + b"\0" + body)
     return Static(files, digest.hexdigest()[:12])
+
+
+def _sprite() -> bytes:
+    """All drawings in one file, each under its name: a page of 2,000 rows names them 2,000 times and carries them once."""
+    symbols = []
+    for path in sorted(ICONS.glob("*.svg")):
+        drawing = re.search(r"<svg[^>]*>(.*)</svg>", path.read_text(), re.S)
+        if drawing is None:
+            raise ValueError(f"{path.name} is no drawing")
+        symbols.append(f'<symbol id="{path.stem}" viewBox="0 0 16 16">{drawing[1].strip()}</symbol>')
+    return f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>'.encode()
 
 
 def _missing(name: str) -> str:
