@@ -90,3 +90,20 @@ async def set_next_run(tx: AsyncConnection, key: Key, version: int, day: date) -
 async def names(tx: AsyncConnection, practice_id: str) -> dict[str, str]:
     rows = await tx.execute(text("SELECT account_id, name FROM account WHERE practice_id = :p"), {"p": practice_id})
     return {row.account_id: row.name for row in rows}
+
+
+async def every(tx: AsyncConnection, practice_id: str) -> list[Account]:
+    """All accounts of a practice, by name."""
+    return [_account(row) for row in await tx.execute(_select().where(account.c.practice_id == practice_id).order_by(account.c.name))]
+
+
+async def of_payer(tx: AsyncConnection, practice_id: str, payer_id: str) -> tuple[str, str] | None:
+    """The account that pays for a payer id: (account id, name)."""
+    row = (
+        await tx.execute(
+            select(account.c.account_id, account.c.name)
+            .join(account_payer, (account.c.practice_id == account_payer.c.practice_id) & (account.c.account_id == account_payer.c.account_id))
+            .where(account_payer.c.practice_id == practice_id, account_payer.c.payer_id == payer_id)
+        )
+    ).one_or_none()
+    return (row.account_id, row.name) if row else None

@@ -1,0 +1,6 @@
+from services.invoicing.main import build
+from services.invoicing.practice import practice
+from shared.command import main
+
+if __name__ == "__main__":
+    main("invoicing", build, {"practice": practice})

@@ -1,0 +1,107 @@
+"""Practice settings: the name and look that employers see, with a preview before they are published (EP-19)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import UploadFile
+
+from services.invoicing.api_papers import file
+from services.invoicing.domain.claim import Refused
+from services.invoicing.handlers.practices import keep_logo, rebrand
+from services.invoicing.pages.words import counts
+from services.invoicing.papers import one_line
+from services.invoicing.store import practices
+from services.invoicing.tables import MEBIBYTE
+from shared.auth import Staff, staff
+from shared.http import UPLOAD_LIMIT
+from shared.service import Service
+from shared.web import page, redirect
+from shared.web.brand import DEFAULT
+from shared.web.brand import brand as safe_brand
+from shared.web.show import phone, size
+
+FIELDS = ("version", "display_name", "colour", "logo_id", "logo_alt")
+Admin = Annotated[Staff, Depends(staff("settings:write"))]
+
+
+def make_router(service: Service) -> APIRouter:
+    router = APIRouter(prefix="/staff/{practice_id}", include_in_schema=False)
+    db, clock = service.app, service.clock
+
+    @router.get("/settings")
+    async def read(request: Request, practice_id: str, who: Admin) -> Response:
+        return await show(request, practice_id, None, {})
+
+    @router.post("/settings", max_body_size=UPLOAD_LIMIT)
+    async def save(request: Request, practice_id: str, who: Admin) -> Response:
+        form = await request.form(max_part_size=2 * MEBIBYTE)
+        values = {name: str(form.get(name, "")).strip() for name in FIELDS}
+        upload = form.get("file")
+        try:
+            async with db.begin(practice_id) as tx:
+                if isinstance(upload, UploadFile) and upload.filename:
+                    values["logo_id"] = await new_logo(tx, practice_id, upload, values["logo_alt"])
+            if form.get("do") == "preview":
+                return await show(request, practice_id, values, {})
+            async with db.begin(practice_id) as tx:
+                version = int(values["version"]) if values["version"].isdecimal() else 0
+                wanted = values["display_name"], values["colour"], values["logo_id"] or None, values["logo_alt"]
+                await rebrand(tx, clock.business(), practice_id, version, *wanted)
+        except Refused as error:
+            return await show(request, practice_id, values, {field_of(str(error)): str(error)})
+        return redirect(request, request.url.path, "Published.", "Portal, invoices and mails show it from now on.")
+
+    async def new_logo(tx: Any, practice_id: str, upload: UploadFile, alt: str) -> str:
+        if not alt:
+            raise Refused("Describe the logo in a few words, for people who do not see it")
+        return await keep_logo(tx, practice_id, await upload.read(), alt)
+
+    async def show(request: Request, practice_id: str, typed: dict[str, str] | None, errors: dict[str, str]) -> Response:
+        async with db.begin(practice_id) as tx:
+            known = await practices.get(tx, practice_id)
+            kept = await practices.logos(tx, practice_id)
+            shown = await counts(tx, practice_id)
+        state = known.state
+        values = typed or {
+            "version": str(state.version),
+            "display_name": state.display_name,
+            "colour": known.colour,
+            "logo_id": state.brand.logo_id or "",
+            "logo_alt": state.brand.logo_alt,
+        }
+        try:
+            brand = safe_brand(values["colour"])
+        except ValueError:
+            brand = DEFAULT
+        logos = [("", "No logo: the name stands alone")] + [(each["document_id"], each["alt"] or each["name"], size(each["size"])) for each in kept]
+        facts = [
+            ("Legal name", state.legal_name),
+            ("Time zone", state.zone),
+            ("Address", one_line({**_plain(state.postal_address)})),
+            ("Checks go to", f"{state.remit_to_name}, {one_line(_plain(state.remit_to_address))}"),
+            ("Phone", phone(state.phone)),
+            ("Hours", state.hours),
+            ("Portal", state.portal_address),
+            ("Next invoice number", f"{known.next_number:06d}"),
+        ]
+        return page(
+            request, "settings.html.j2", status=422 if errors else 200, where="Settings", values=values, errors=errors, logos=logos, brand=brand,
+            state=state, facts=facts, preview=typed is not None, counts=shown, practice_id=practice_id,
+        )  # fmt: skip
+
+    @router.get("/logos/{document_id}")
+    async def logo(practice_id: str, document_id: str, who: Annotated[Staff, Depends(staff("accounts:read"))]) -> Response:
+        async with db.begin(practice_id) as tx:
+            return file(await practices.get_document(tx, practice_id, document_id))
+
+    return router
+
+
+def field_of(words: str) -> str:
+    """The field that a refusal is about."""
+    starts = {"Enter the name": "display_name", "Enter a colour": "colour", "Describe": "logo_alt", "Not taken": "file", "Choose one": "logo_id"}
+    return next((name for start, name in starts.items() if words.startswith(start)), "")
+
+
+def _plain(address: Any) -> dict[str, Any]:
+    return {name: getattr(address, name) for name in ("line1", "line2", "city", "state", "zip")}

@@ -1,0 +1,156 @@
+"""Invoices on paper: each sending is printed once from its frozen data, outside any transaction, and kept (EP-27)."""
+
+import logging
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from services.invoicing.domain.claim import Refused
+from services.invoicing.store import practices
+from shared import pdf
+from shared.db import Database
+from shared.web.show import day, phone
+
+log = logging.getLogger(__name__)
+TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
+BATCH = 20
+RECENT = timedelta(days=30)
+WIDE, ZERO_WIDTH = 13, "\u200b"
+HOW = {"payment": "Card", "check": "Check"}
+TOTALS = ("charged", "paid", "adjusted", "transferred_in", "transferred_out", "balance", "held")
+KINDS = {"image/png": "logo.png", "image/jpeg": "logo.jpg"}
+
+
+async def print_next(db: Database) -> int:
+    """Prints sendings that have no paper yet."""
+    async with db.begin() as tx:
+        unprinted = text("SELECT practice_id, invoice_id, no FROM issue WHERE document_id IS NULL ORDER BY practice_id, invoice_id, no LIMIT :limit")
+        due = list(await tx.execute(unprinted, {"limit": BATCH}))
+    done = 0
+    for row in due:
+        try:
+            await paper(db, row.practice_id, row.invoice_id, row.no)
+            done += 1
+        except (pdf.CannotPrint, Refused):  # the others are printed; this one is tried again
+            log.exception("sending %s of invoice %s cannot be printed", row.no, row.invoice_id)
+    return done
+
+
+async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> practices.Document | None:
+    """The PDF of a sending, printed now if the job has not come to it yet; None where there is no such sending."""
+    where = {"practice_id": practice_id, "invoice_id": invoice_id, "no": no}
+    async with db.begin(practice_id) as tx:
+        found = text("SELECT frozen, document_id FROM issue WHERE practice_id = :practice_id AND invoice_id = :invoice_id AND no = :no")
+        row = (await tx.execute(found, where)).one_or_none()
+        if row is None:
+            return None
+        if row.document_id:
+            return await practices.get_document(tx, practice_id, row.document_id)
+        logo_id = row.frozen["practice"]["brand"]["logo_id"]
+        logo = await practices.get_document(tx, practice_id, logo_id) if logo_id else None
+    files = {KINDS[logo.media_type]: logo.bytes} if logo else {}
+    content = await pdf.render(TEMPLATE, contents(row.frozen, no, next(iter(files), None)), files)
+    name = f"invoice-{row.frozen['invoice']['number']}-{no}.pdf"
+    async with db.begin(practice_id) as tx:
+        document_id = await practices.add_document(tx, practice_id, name, "application/pdf", content)
+        # Whoever printed first wins; the same data give the same bytes.
+        kept = text(
+            "UPDATE issue SET document_id = coalesce(document_id, :document_id)"
+            " WHERE practice_id = :practice_id AND invoice_id = :invoice_id AND no = :no RETURNING document_id"
+        )
+        chosen = (await tx.execute(kept, where | {"document_id": document_id})).scalar_one()
+        return await practices.get_document(tx, practice_id, chosen)
+
+
+def contents(frozen: Mapping[str, Any], no: int, logo: str | None) -> dict[str, Any]:
+    """What the typst source prints, in words and cents: pure, so that a paper can be tried without a database."""
+    practice, account, invoice = frozen["practice"], frozen["account"], frozen["invoice"]
+    issue = next(each for each in invoice["issues"] if each["no"] == no)
+    on = date.fromisoformat(issue["on"])
+    lines = frozen["lines"]
+    return {
+        "practice": {
+            "name": practice["display_name"],
+            "address": one_line(practice["postal_address"]),
+            "phone": phone(practice["phone"]),
+            "accent": practice["brand"]["accent"],
+            "logo": logo,
+            "logo_alt": practice["brand"]["logo_alt"],
+        },
+        "remit_to": [practice["remit_to_name"], *address_lines(practice["remit_to_address"]), phone(practice["phone"])],
+        "bill_to": [account["name"], *address_lines(account["address"])],
+        "account": account["name"],
+        "number": invoice["number"],
+        "no": no,
+        "corrected": issue["kind"] == "reissued",
+        "overdue": issue["kind"] == "overdue_again",
+        "facts": [
+            ["First billed", day(date.fromisoformat(invoice["first_billed_on"]))],
+            ["Last billed", day(date.fromisoformat(invoice["last_billed_on"]))],
+            ["Due by", day(date.fromisoformat(invoice["due_on"]))],
+            ["Terms", f"Net {account['net_days']}"],
+            *([["PO number", account["po_number"]]] if account["po_number"] else []),
+        ],
+        "cover_sheet": account["cover_sheet"],
+        "show_adjustments": account["show_adjustments"],
+        "totals": {name: invoice[f"{name}_cents"] for name in TOTALS},
+        "claims": [_claim(line) for line in lines],
+        "payments": recent_payments(lines, on),
+        "portal": practice["portal_address"].removeprefix("https://").removeprefix("http://"),
+        "sent_on": day(on),
+    }
+
+
+def _claim(line: Mapping[str, Any]) -> dict[str, Any]:
+    person = line["patient"]
+    extra = [f"born {day(date.fromisoformat(person['birth_date']))}"] if person["birth_date"] else []
+    extra += [f"employee {person['employee_id']}"] if person["employee_id"] else []
+    return {
+        "claim_id": breakable(line["claim_id"]),
+        "patient": f"{person['given_name']} {person['family_name']}",
+        "extra": ", ".join(extra),
+        "on": day(date.fromisoformat(line["service_date"])),
+        "charged": line["charged_cents"] + line["transferred_in_cents"] - line["transferred_out_cents"],
+        "paid": line["paid_cents"],
+        "adjusted": line["adjusted_cents"],
+        "balance": line["balance_cents"],
+        "status": "In review" if line["status"] == "in_review" else "",
+        "procedures": [
+            {
+                "text": " ".join(filter(None, [each["procedure_code"], *each["modifiers"], each["description"]]))
+                + (f" ({', '.join(each['diagnosis_codes'])})" if each["diagnosis_codes"] else ""),
+                "charged": each["charged_cents"],
+            }
+            for each in line["charges"]
+        ],
+    }
+
+
+def breakable(claim_id: str) -> str:
+    """A number too long for its column with places where it may break."""
+    return ZERO_WIDTH.join(claim_id[n : n + WIDE] for n in range(0, len(claim_id), WIDE))
+
+
+def recent_payments(lines: list[dict[str, Any]], on: date) -> list[dict[str, Any]]:
+    """Payments on these claims in the 30 days up to the sending, newest first."""
+    found = [
+        {"on": entry["on"], "how": HOW.get(entry["cause"] or "", "Payment"), "claim": line["claim_id"], "cents": -entry["change_cents"]}
+        for line in lines
+        for entry in line["entries"]
+        if entry["kind"] == "payment" and date.fromisoformat(entry["on"]) >= on - RECENT
+    ]
+    found.sort(key=lambda each: (each["on"], each["claim"]), reverse=True)
+    return [each | {"on": day(date.fromisoformat(each["on"]))} for each in found]
+
+
+def address_lines(address: Mapping[str, Any]) -> list[str]:
+    """An address as it stands on an envelope."""
+    return [part for part in (address["line1"], address["line2"], f"{address['city']}, {address['state']} {address['zip'] or ''}".strip()) if part]
+
+
+def one_line(address: Mapping[str, Any]) -> str:
+    """An address in a row."""
+    return ", ".join(address_lines(address))

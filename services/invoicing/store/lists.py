@@ -1,0 +1,160 @@
+"""What staff pages list: accounts, invoices, holds, each in one query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing.store import Key
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFilter:
+    """What a list of invoices is narrowed to; empty text narrows nothing."""
+
+    account_id: str = ""
+    status: str = ""
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceListed:
+    """An invoice in a list; amounts in cents."""
+
+    invoice_id: str
+    number: int
+    account_id: str
+    account: str
+    status: str
+    first_billed_on: date
+    due_on: date
+    original_cents: int
+    paid_cents: int
+    held_cents: int
+    balance_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountListed:
+    """An account in the list of accounts; amounts in cents."""
+
+    account_id: str
+    name: str
+    payer_ids: str
+    frequency: str
+    next_run_on: date | None
+    open_invoices: int
+    overdue_cents: int
+    balance_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldListed:
+    """A claim in the hold queue, by its earliest date to act."""
+
+    claim_id: str
+    act_by: date
+    held_at: datetime
+    code: str
+    reason: str
+    source: str
+    account: str
+    balance_cents: int
+    holds: int
+
+
+INVOICES = """
+SELECT i.invoice_id, i.number, i.account_id, a.name AS account, i.status, i.first_billed_on, i.due_on, i.original_cents,
+  (i.state->>'paid_cents')::bigint AS paid_cents, (i.state->>'held_cents')::bigint AS held_cents, i.balance_cents
+FROM invoice i JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id
+WHERE i.practice_id = :practice_id AND (:account_id = '' OR i.account_id = :account_id) AND (:status = '' OR i.status = :status)
+  AND (:number = '' OR i.number = CAST(nullif(:number, '') AS bigint))
+"""
+
+
+async def invoices(
+    tx: AsyncConnection, practice_id: str, chosen: InvoiceFilter, limit: int, after: int | None, newer: bool = False
+) -> list[InvoiceListed]:
+    """Invoices, the highest number first; from `after` towards older ones, or read upwards towards newer ones."""
+    sql = INVOICES + ("" if after is None else f" AND i.number {'>' if newer else '<'} :after")
+    values: dict[str, Any] = {"practice_id": practice_id, "account_id": chosen.account_id, "status": chosen.status, "number": chosen.number}
+    rows = await tx.execute(
+        text(f"{sql} ORDER BY i.number {'ASC' if newer else 'DESC'} LIMIT :limit"),
+        values | {"limit": limit} | ({} if after is None else {"after": after}),
+    )
+    return [InvoiceListed(*row) for row in rows]
+
+
+async def accounts(tx: AsyncConnection, practice_id: str, search: str = "") -> list[AccountListed]:
+    """Accounts by name, found by name or payer id, with what they owe."""
+    rows = await tx.execute(
+        text(
+            "SELECT a.account_id, a.name, coalesce(p.ids, '') AS payer_ids, a.frequency, a.next_run_on, coalesce(i.open_invoices, 0)::int,"
+            " coalesce(i.overdue_cents, 0)::bigint, coalesce(i.balance_cents, 0)::bigint FROM account a"
+            " LEFT JOIN (SELECT account_id, string_agg(payer_id, ', ' ORDER BY payer_id) AS ids FROM account_payer"
+            "  WHERE practice_id = :practice_id GROUP BY account_id) p USING (account_id)"
+            " LEFT JOIN (SELECT account_id, count(*) AS open_invoices, sum(balance_cents) AS balance_cents,"
+            "   sum(balance_cents) FILTER (WHERE status = 'overdue') AS overdue_cents"
+            "  FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' GROUP BY account_id) i USING (account_id)"
+            " WHERE a.practice_id = :practice_id AND (:search = '' OR a.name ILIKE '%' || :search || '%' OR p.ids LIKE '%' || :search || '%')"
+            " ORDER BY a.name, a.account_id LIMIT 500"
+        ),
+        {"practice_id": practice_id, "search": search},
+    )
+    return [AccountListed(*row) for row in rows]
+
+
+async def account_figures(tx: AsyncConnection, account: Key) -> dict[str, int]:
+    """An account's balance, what of it is overdue, and how many of its claims are on HOLD."""
+    row = (
+        await tx.execute(
+            text(
+                "SELECT coalesce(sum(balance_cents), 0)::bigint AS balance, coalesce(sum(balance_cents) FILTER (WHERE status = 'overdue'), 0)::bigint"
+                " AS overdue, coalesce(sum((state->>'held_claims')::int), 0)::int AS held FROM invoice"
+                " WHERE practice_id = :p AND account_id = :a AND status <> 'closed'"
+            ),
+            {"p": account[0], "a": account[1]},
+        )
+    ).one()
+    return dict(row._mapping)
+
+
+async def hold_queue(tx: AsyncConnection, practice_id: str, limit: int = 200) -> Sequence[HoldListed]:
+    """Claims on HOLD, the one to act on first at the top."""
+    rows = await tx.execute(
+        text(
+            "SELECT h.claim_id, min(h.act_by) AS act_by, min(h.held_at) AS held_at, (array_agg(h.kick_code ORDER BY h.act_by, h.hold_no))[1] AS code,"
+            " (array_agg(h.reason ORDER BY h.act_by, h.hold_no))[1] AS reason, (array_agg(h.source ORDER BY h.act_by, h.hold_no))[1] AS source,"
+            " coalesce(max(a.name), '') AS account, coalesce(max(l.balance_cents), max(c.total_cents), 0) AS balance_cents, count(*)::int AS holds"
+            " FROM hold h LEFT JOIN claim c USING (practice_id, claim_id)"
+            " LEFT JOIN invoice_line l ON l.practice_id = h.practice_id AND l.claim_id = h.claim_id AND NOT l.withdrawn"
+            " LEFT JOIN account_payer p ON p.practice_id = c.practice_id AND p.payer_id = c.payer_id AND c.payer_kind = 'corporate'"
+            " LEFT JOIN account a ON a.practice_id = p.practice_id AND a.account_id = p.account_id"
+            " WHERE h.practice_id = :practice_id AND h.closed_at IS NULL GROUP BY h.claim_id ORDER BY 2, 3, 1 LIMIT :limit"
+        ),
+        {"practice_id": practice_id, "limit": limit},
+    )
+    return [HoldListed(*row) for row in rows]
+
+
+async def hold_count(tx: AsyncConnection, practice_id: str) -> int:
+    """How many claims wait for staff: the number in the header."""
+    found = text("SELECT count(DISTINCT claim_id) FROM hold WHERE practice_id = :p AND closed_at IS NULL")
+    return int((await tx.execute(found, {"p": practice_id})).scalar_one())
+
+
+async def notes(tx: AsyncConnection, claim: Key) -> list[dict[str, Any]]:
+    """What happened to a claim, newest first."""
+    found = text("SELECT at, who, what, move FROM claim_note WHERE practice_id = :p AND claim_id = :c ORDER BY at DESC, note_id DESC LIMIT 100")
+    return [dict(row._mapping) for row in await tx.execute(found, {"p": claim[0], "c": claim[1]})]
+
+
+async def invoice_lines(tx: AsyncConnection, invoice: Key) -> list[Any]:
+    """The lines of an invoice as they were last published."""
+    found = text(
+        "SELECT state FROM invoice_line WHERE practice_id = :p AND invoice_id = :i ORDER BY withdrawn, state->>'service_date', claim_id"
+    )
+    return [row.state for row in await tx.execute(found, {"p": invoice[0], "i": invoice[1]})]
