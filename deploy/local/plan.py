@@ -17,7 +17,7 @@ PARTS = ("kafka", "kafka_controller", "postgres", *TOOLS, "smtp", *SERVICES)
 DATABASE_ROLES = ("owner", "app", "worker")
 PYTHON = sys.executable
 PROGRAM = "demo"  # the client id of programs: seed, tour, tests
-PROGRAM_SCOPES = sorted(frozenset().union(*ROLES.values()) | {"practice:write"})
+PROGRAM_SCOPES = sorted(frozenset().union(*ROLES.values()) | {"practice:write", "invoices:read"})
 
 
 @dataclass(frozen=True)
