@@ -5,6 +5,12 @@ from typing import Literal
 
 Role = Literal["owner", "payer", "viewer"]
 
+HOME = "/employerportal/"
+LOGIN = "/employerportal/login"
+CHOOSE = "/employerportal/choose"
+LOG_OUT = "/employerportal/log-out"
+STAY = "/employerportal/stay"
+
 
 @dataclass(frozen=True)
 class Here:

@@ -1,0 +1,100 @@
+"""The guards of the employers' pages: who has logged in, and for which account they are here."""
+
+from datetime import datetime
+from typing import Annotated, cast
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request
+from sqlalchemy import select
+
+from services.portal.contacts.tables import contacts
+from services.portal.frame import dress
+from services.portal.identity import sessions
+from services.portal.identity.here import CHOOSE, HOME, LOG_OUT, LOGIN, STAY, Here, Role
+from services.portal.identity.sessions import Session
+from shared.http import Problem, SeeOther, for_program, guard
+from shared.service import Service
+from shared.web import set_cookie
+from shared.web.frame import Idle, Link
+from shared.web.show import moment
+
+COOKIE = "portal_session"
+MENU = (
+    Link("Profile", "/employerportal/profile"),
+    Link("Security", "/employerportal/security"),
+    Link("Sessions and devices", "/employerportal/sessions"),
+    Link("Log out", LOG_OUT, post=True),
+)
+
+
+@guard("any logged-in employer")
+async def logged_in(request: Request) -> Session:
+    """The session of the cookie, with or without a chosen account; without one, on to log-in and back."""
+    service: Service = request.app.state.service
+    token = request.cookies.get(COOKIE, "")
+    async with service.app.begin() as tx:
+        session = await sessions.renew(tx, service.clock.system(), token) if token else None
+    if session is None:
+        if for_program(request):
+            raise Problem(401, "Please log in")
+        ended = "&ended=yes" if token else ""
+        raise SeeOther(f"{LOGIN}?next={way_back(request)}{ended}")
+    request.state.session = session
+    return session
+
+
+@guard("an employer's contact at a chosen account")
+async def signed_in(request: Request, session: Annotated[Session, Depends(logged_in)]) -> Here:
+    """Who is here, for which account. Without a chosen account, or after access to it was revoked, on to the choice of one."""
+    service: Service = request.app.state.service
+    if session.practice_id is None or session.account_id is None:
+        raise SeeOther(f"{CHOOSE}?next={way_back(request)}")
+    async with service.app.begin(session.practice_id) as tx:
+        wanted = select(contacts.c.role).where(contacts.c.practice_id == session.practice_id, contacts.c.contact_id == session.contact_id)
+        role = (await tx.execute(wanted)).scalar_one()
+    here = Here(
+        session_id=session.session_id,
+        person_id=session.person_id,
+        name=session.name,
+        email=session.email,
+        practice_id=session.practice_id,
+        account_id=session.account_id,
+        contact_id=str(session.contact_id),
+        role=cast(Role, role),
+    )
+    request.state.here = here
+    await dress(request, here)
+    return here
+
+
+def idle(request: Request, zone: str, kept: str = "") -> Idle:
+    """The warning of the page around this request: 2 minutes before 15 idle ones are over, or before the 12 hours end."""
+    session: Session = request.state.session
+    now: datetime = request.app.state.service.clock.system()
+    end = min(now + sessions.IDLE, session.began_at + sessions.ABSOLUTE)
+    seconds = max(0, int((end - now).total_seconds()))
+    before = int((sessions.IDLE - sessions.WARN).total_seconds())
+    leave = f"{LOGIN}?next={way_back(request)}&ended=yes"
+    at = moment(end, zone).split(", ")[-1]
+    return Idle(warn=max(0, seconds - before), end=seconds, stay=STAY, leave=leave, log_out=LOG_OUT, ends=at, kept=kept)
+
+
+def keep(request: Request, token: str) -> None:
+    """Gives the browser its session, until it is closed."""
+    set_cookie(request, COOKIE, token)
+
+
+def forget(request: Request) -> None:
+    set_cookie(request, COOKIE, "", max_age=0)
+
+
+def own_page(address: str) -> str:
+    """The address if it is a page of the employers' portal, else home: nobody is led elsewhere after a log-in."""
+    inside = address.startswith("/employerportal/") and not address.startswith((LOGIN, LOG_OUT, STAY)) and "\\" not in address
+    return address if inside else HOME
+
+
+def way_back(request: Request) -> str:
+    """This page, or for a form the page it stood on, as a query value."""
+    page = request.url if request.method == "GET" else urlsplit(request.headers.get("referer", HOME))
+    return quote(f"{page.path}?{page.query}" if page.query else page.path, safe="/")
