@@ -1,0 +1,6 @@
+"""`python -m services.notifier serve | migrate | parked | replay`."""
+
+from services.notifier.main import build
+from shared.command import main
+
+main("notifier", build)

@@ -1,0 +1,35 @@
+"""The mails' templates: one brand layout in HTML and a text of the same content and order (design: e-mail)."""
+
+from datetime import date
+from pathlib import Path
+
+import jinja2
+
+from shared import money
+from shared.web import show
+
+BRANDS = {"VI": "Visa", "MC": "Mastercard", "DS": "Discover", "AX": "American Express"}
+
+
+def make_env() -> jinja2.Environment:
+    """Templates of HTML escape what they show; texts do not."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=lambda name: bool(name and name.endswith(".html.j2")),  # noqa: S701 texts are not HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, in_five_days=in_five_days)
+    env.globals["first_name"] = lambda name: name.split()[0] if name.split() else name
+    return env
+
+
+def card(kept: dict[str, str]) -> str:
+    """`Visa ending in 4242`."""
+    return f"{BRANDS[kept['brand']]} ending in {kept['last4']}"
+
+
+def in_five_days(today: date) -> date:
+    """The date of a charge whose notice goes out today (CF-05)."""
+    return date.fromordinal(today.toordinal() + 5)
