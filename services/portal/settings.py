@@ -1,0 +1,13 @@
+"""The portal's environment."""
+
+from shared.settings import Settings as Shared
+
+
+class Settings(Shared):
+    """`invoicing_url` serves papers and logos; `portal_url` is the base address that employers open."""
+
+    gateway_url: str
+    gateway_secret: str
+    sealing_public_key: str
+    invoicing_url: str
+    portal_url: str
