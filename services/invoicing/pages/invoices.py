@@ -1,6 +1,7 @@
 """Invoices: the list, one with its sendings, lines and entries, its papers, run now (EP-12, EP-27, EP-32, BX-07)."""
 
-from typing import Annotated, Any
+from itertools import accumulate
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
@@ -21,7 +22,7 @@ from shared.keyset import decode_cursor, make_page
 from shared.money import usd
 from shared.service import Service
 from shared.web import page, redirect
-from shared.web.show import dollars, plural
+from shared.web.show import dollars, plural, staff_moment
 
 PAGE = 50
 RUNS = 5
@@ -90,6 +91,23 @@ def make_router(service: Service) -> APIRouter:
             worker=who.may("holds:work"),
         )  # fmt: skip
 
+    @router.get("/{invoice_id}/claims/{claim_id:path}")
+    async def claim(request: Request, practice_id: str, invoice_id: str, claim_id: str, who: Reader) -> Response:
+        async with db.begin(practice_id) as tx:
+            found = (await invoices.find(tx, [(practice_id, invoice_id)])).get((practice_id, invoice_id))
+            lines = [each.state for each in await invoices.lines_of(tx, [(practice_id, claim_id)]) if each.invoice_id == invoice_id]
+            if found is None or not lines or lines[-1] is None:
+                raise Problem(404)
+            notes = await lists.notes(tx, (practice_id, claim_id))
+            zone = (await practices.get(tx, practice_id)).state.zone
+            shown = await counts(tx, practice_id)
+        line = lines[-1]
+        return page(
+            request, "claim.html.j2", where="Invoices", line=line, number=found.number, entries=running(line.entries), what=what, words=STATUS,
+            here=f"/staff/{practice_id}/invoices/{invoice_id}", practice_id=practice_id, counts=shown, worker=who.may("holds:work"),
+            history=[(staff_moment(each["at"], zone), each["who"], each["what"], each["move"]) for each in notes],
+        )  # fmt: skip
+
     @router.get("/{invoice_id}/hold")
     async def ask_hold(request: Request, practice_id: str, invoice_id: str, who: Worker, claim_id: str = "") -> Response:
         return hold_page(request, practice_id, invoice_id, claim_id, "", {})
@@ -138,6 +156,14 @@ def what(entry: LineEntry) -> str:
     return f"{ENTRIES.get(entry.kind, entry.kind)} {CAUSES.get(entry.cause or '', '')}".strip()
 
 
-def procedures(line: InvoiceLineState) -> list[Any]:
-    """A claim's procedures with what is left of each."""
-    return [(" ".join([each.procedure_code, *each.modifiers, each.description]), usd(each.balance_cents)) for each in line.charges]
+def running(entries: list[LineEntry]) -> list[tuple[LineEntry, int]]:
+    """Each entry with the balance after it."""
+    return list(zip(entries, accumulate(entry.change_cents for entry in entries), strict=True))
+
+
+def procedures(line: InvoiceLineState) -> str:
+    """The first procedure, and how many more."""
+    if not line.charges:
+        return "–"
+    first, more = line.charges[0], len(line.charges) - 1
+    return f"{first.procedure_code} {first.description}" + (f" and {more} more" if more else "")
