@@ -57,7 +57,7 @@ async def put_on_hold(
     new = Hold(ids.new(), highest + 1, source, dispute_id, pm_version, code, reason, note, now, due)
     await claims.add_hold(tx, key, new)
     await claims.set_redrop(tx, [key], None)
-    words = f"{code} {reason}" + (f" Note: {note}" if note else "")
+    words = f"Claim held: {code} {reason}" + (f" Note: {note}" if note else "")
     await claims.add_note(tx, key, ids.new(), now, who, words, "BILLED → HOLD")
     at = (await claims.load(tx, [key])).get(key)
     line = await invoices.live_line(tx, key)

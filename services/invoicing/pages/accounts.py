@@ -13,7 +13,7 @@ from services.invoicing.domain.claim import Refused
 from services.invoicing.handlers import accounts as handlers
 from services.invoicing.handlers import runs as billing
 from services.invoicing.handlers.accounts import Stale
-from services.invoicing.pages.forms import account_form, edited, new_account
+from services.invoicing.pages.forms import account_form, as_typed, edited, new_account
 from services.invoicing.pages.words import STATUS, WEEKDAYS, counts, next_run, rhythm
 from services.invoicing.store import accounts, claims, lists, practices, runs
 from shared import ids
@@ -58,7 +58,7 @@ def make_router(service: Service) -> APIRouter:
                 return redirect(request, home, f"{made.name} is saved.", "Its claims are billed from now on.")
             except Refused as error:
                 errors = {"": str(error)}
-        return await form_page(request, practice_id, form, errors)
+        return await form_page(request, practice_id, as_typed(form), errors)
 
     async def form_page(request: Request, practice_id: str, values: Mapping[str, Any], errors: dict[str, str]) -> Response:
         async with db.begin(practice_id) as tx:
@@ -131,8 +131,8 @@ def make_router(service: Service) -> APIRouter:
         template = {"Details": "account_details.html.j2", "Billing": "account_billing.html.j2", "Invoices": "account_invoices.html.j2"}[name]
         return page(
             request, template, status=422 if errors else 200, where="Accounts", account=account, figures=figures, tabs=tabs, tab=name,
-            base=base, practice_id=practice_id, values=account_form(account) | dict(form or {}), errors=errors or {}, weekdays=WEEKDAYS,
-            rhythm=rhythm(account), next_run=next_run(account), standing=rules.standing(account, today), words=STATUS,
+            base=base, practice_id=practice_id, values=account_form(account) if form is None else as_typed(form), errors=errors or {},
+            weekdays=WEEKDAYS, rhythm=rhythm(account), next_run=next_run(account), standing=rules.standing(account, today), words=STATUS,
             writer=who.may("accounts:write"), biller=who.may("billing:run"), **context,
         )  # fmt: skip
 

@@ -66,6 +66,12 @@ def account_form(account: Account) -> dict[str, str]:
     }
 
 
+def as_typed(form: Mapping[str, Any]) -> dict[str, str]:
+    """What a form sent, for showing it again; a box that was left empty is not sent."""
+    names = account_form(new_account("", ""))
+    return {name: str(form.get(name, "")) for name in names}
+
+
 def edited(account: Account, form: Mapping[str, Any], parts: Collection[str]) -> tuple[Account, dict[str, str]]:
     """The account with the fields of these parts (`details`, `billing`) as typed, and what is wrong by field."""
     errors: dict[str, str] = {}

@@ -1,0 +1,266 @@
+"""Staff pages and the API, through the application on a real database, signed in as people and programs are."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.invoicing.main import build
+from services.invoicing.papers import print_next
+from shared.auth import unguarded
+from tests.conftest import Database as Server
+from tests.invoicing.conftest import NOON, House, claim
+
+ACCOUNT = {
+    "name": "Kutch Paper Mills",
+    "address": {"line1": "404 Cole Walk", "city": "Boston", "state": "MA", "zip": "02108"},
+    "payer_ids": ["e2"],
+    "frequency": "daily",
+}
+DETAILS = {"name": "Kutch", "line1": "404 Cole Walk", "city": "Boston", "state": "MA", "payer_ids": "e2"}
+BILLING = {"net_days": "30", "frequency": "weekly", "weekday": "0", "month_day": "1", "overdue_again_days": "60"}
+
+
+@pytest.fixture
+async def app(house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    urls = postgres.urls("invoicing")
+    clock = tmp_path / "clock"
+    clock.write_text(str(int((NOON - datetime.now(UTC)).total_seconds())))
+    environment = {
+        "KAFKA_SERVERS": "127.0.0.1:1",
+        "DATABASE_APP_URL": urls.app,
+        "DATABASE_WORKER_URL": urls.worker,
+        "HTTP_PORT": "1",
+        "PUBLIC_URL": "http://invoicing",
+        "CLOCK_FILE": str(clock),
+        "OIDC_ISSUER": "http://oidc",
+        "OIDC_CLIENT_ID": "invoicing",
+        "OIDC_CLIENT_SECRET": "secret",
+        "SESSION_SECRET": "secret-of-the-tests",
+        "STAFF_LINKS": '{"invoicing": "http://invoicing", "portal": "http://portal"}',
+        "PORTAL_URL": "http://portal",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = build()
+    yield made
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
+
+
+def signed_in(app: FastAPI, *roles: str, practices: Any = "*") -> httpx.AsyncClient:
+    """A browser of a person with these roles."""
+    session = {"sub": "s1", "name": "Dayo Okafor", "preferred_username": "dokafor", "roles": roles, "practices": practices, "began": int(time.time())}
+    cookies = {"invoicing_staff": str(app.state.auth.sessions.dumps(session))}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://invoicing", cookies=cookies, follow_redirects=True)
+
+
+@pytest.mark.req("PF-08")
+def test_every_route_names_who_may_use_it(app: FastAPI) -> None:
+    assert unguarded(app) == []
+
+
+@pytest.mark.req("PF-08")
+async def test_a_role_that_may_not_is_refused_in_words(app: FastAPI) -> None:
+    async with signed_in(app, "poster") as browser:
+        assert (await browser.get("/staff/p1/accounts")).status_code == 200
+        answer = await browser.get("/staff/p1/holds")
+        assert answer.status_code == 403 and "Your role does not allow this" in answer.text
+    async with signed_in(app, "billing_admin", practices=["p2"]) as browser:
+        assert (await browser.get("/staff/p1/accounts")).status_code == 403
+
+
+@pytest.mark.req("EP-01")
+async def test_staff_create_and_edit_an_account(app: FastAPI, house: House) -> None:
+    async with signed_in(app, "billing_admin") as browser:
+        answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"net_days": "x", "city": ""})
+        assert answer.status_code == 422 and "Enter the city" in answer.text and "Enter a whole number, 0 to 365" in answer.text
+        answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"payer_ids": "e1"})
+        assert answer.status_code == 422 and "Payer id e1 belongs to Kuvalis" in answer.text
+        answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING)
+        assert answer.status_code == 200 and "Kutch is saved." in answer.text
+        page = str(answer.url.path)
+        answer = await browser.post(page, data=DETAILS | {"version": "1", "name": "Kutch Mills"})
+        assert "Saved." in answer.text and "Kutch Mills" in answer.text
+        answer = await browser.post(f"{page}/billing", data=BILLING | {"version": "1", "net_days": "45"})
+        assert answer.status_code == 422 and "Somebody changed this account" in answer.text
+        answer = await browser.post(f"{page}/billing", data=BILLING | {"version": "2", "net_days": "45", "mask_birth_date": "yes"})
+        assert answer.status_code == 200
+    states = (await house.events())["account.state"]
+    assert [(state.version, state.name, state.net_days, state.mask.birth_date) for state in states] == [
+        (1, "Kutch", 30, False),
+        (2, "Kutch Mills", 30, False),
+        (3, "Kutch Mills", 45, True),
+    ]
+
+
+@pytest.mark.req("EP-32")
+async def test_staff_see_the_next_run_leave_a_claim_out_and_run_an_account(app: FastAPI, house: House) -> None:
+    await house.bill(claim("c1"), claim("c2"), claim("c3", payer="nobody"))
+    async with signed_in(app, "billing_admin") as browser:
+        answer = await browser.post("/staff/p1/accounts/a1/leave-out", data={"claim_id": "c2", "out": "yes"})
+        assert "Not billed: left out by staff" in answer.text and "1 claim on the next invoice" in answer.text
+        answer = await browser.post("/staff/p1/accounts/a1/run")
+        assert "Invoice 000123 is sent." in answer.text and "$185.00" in answer.text
+        answer = await browser.post("/staff/p1/invoices/run")
+        assert "Nothing to bill." in answer.text
+        answer = await browser.get("/staff/p1/unpaid")
+        assert "nobody" in answer.text and "c3" in answer.text and "c2" not in answer.text
+        listed = await browser.get("/staff/p1/invoices", params={"status": "due", "number": "123"})
+        assert "000123" in listed.text
+        assert "No invoice matches" in (await browser.get("/staff/p1/invoices", params={"status": "closed"})).text
+
+
+@pytest.mark.req("EP-12", "BX-07")
+async def test_an_invoice_page_leads_from_its_total_to_what_is_payable(app: FastAPI, house: House) -> None:
+    await house.bill(claim("c1"), claim("c/2"))
+    await house.run()
+    await house.dispute()
+    invoice_id = (await house.invoice()).invoice_id
+    async with signed_in(app, "auditor") as browser:
+        answer = await browser.get(f"/staff/p1/invoices/{invoice_id}")
+        assert "In-Review" in answer.text and "$185.00" in answer.text and "Ana Diaz" in answer.text
+        answer = await browser.get(f"/staff/p1/invoices/{invoice_id}/claims/c%2F2")
+        assert answer.status_code == 200 and "Claim c/2" in answer.text
+        assert (await browser.get("/staff/p1/invoices/none")).status_code == 404
+
+
+@pytest.mark.req("EP-17", "EP-28")
+async def test_staff_work_a_case_to_its_end(app: FastAPI, house: House) -> None:
+    await house.bill(claim("c1", cents=(10000, 8500)))
+    await house.run()
+    await house.dispute()
+    await house.events()
+    form = {"charge-c1-1": "80.00", "charge-c1-2": "85.00", "write_off": "", "reason": "", "answer": "You are right"}
+    async with signed_in(app, "billing_admin") as browser:
+        answer = await browser.get("/staff/p1/holds")
+        assert "The charge is not the rate agreed in the contract." in answer.text and "Act by" in answer.text
+        answer = await browser.post("/staff/p1/holds/c1", data=form | {"write_off": "500"})
+        assert answer.status_code == 422 and "Enter 165.00 or less" in answer.text and "Choose a reason" in answer.text
+        answer = await browser.post("/staff/p1/holds/c1", data=form | {"do": "show"})
+        assert "165.00" in answer.text and not await house.events()
+        answer = await browser.post("/staff/p1/holds/c1", data=form | {"do": "redrop", "write_off": "5", "reason": "Courtesy"})
+        assert "Claim c1 is re-dropped." in answer.text and "Nothing is on hold" in answer.text
+        answer = await browser.post("/staff/p1/holds/c1", data=form | {"do": "redrop"})
+        assert answer.status_code == 422 and "is not on HOLD" in answer.text
+    events = await house.events()
+    assert events["claim.corrected.state"][0].total_cents == 16500
+    assert [(each.charge_id, each.amount_cents) for each in events["claim.redropped"][0].write_offs] == [("c1-1", 500)]
+
+
+@pytest.mark.req("EP-29")
+async def test_staff_put_a_claim_on_hold(app: FastAPI, house: House) -> None:
+    await house.bill(claim())
+    await house.run()
+    invoice_id = (await house.invoice()).invoice_id
+    async with signed_in(app, "billing_admin") as browser:
+        answer = await browser.post(f"/staff/p1/invoices/{invoice_id}/hold", data={"claim_id": "c1", "reason": " "})
+        assert answer.status_code == 422 and "Say why the claim is put on hold" in answer.text
+        answer = await browser.post(f"/staff/p1/invoices/{invoice_id}/hold", data={"claim_id": "c1", "reason": "Check the rate"})
+        assert "Claim c1 is on hold." in answer.text and "In-Review" in answer.text
+
+
+@pytest.mark.req("EP-19")
+async def test_a_practice_admin_previews_and_publishes_name_and_look(app: FastAPI, house: House) -> None:
+    form = {"version": "1", "display_name": "Saltmarsh Health", "colour": "#FFEE00", "logo_id": "", "logo_alt": "Waves"}
+    png = b"\x89PNG\r\n\x1a\n" + b"0" * 10
+    async with signed_in(app, "practice_admin") as browser:
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "preview"})
+        assert "not published yet" in answer.text and "Saltmarsh Health" in answer.text
+        assert not await house.events()
+        assert "Enter a colour as #" in (await browser.post("/staff/p1/settings", data=form | {"colour": "red", "do": "save"})).text
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.gif", b"GIF89a")})
+        assert answer.status_code == 422 and "Not taken: only PNG or JPEG" in answer.text
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png)})
+        assert "Published." in answer.text
+        state = (await house.events())["practice.state"][0]
+        assert (state.version, state.display_name, state.brand.accent_on) == (2, "Saltmarsh Health", "#16202B")
+        logo = await browser.get(f"/staff/p1/logos/{state.brand.logo_id}")
+        assert logo.content == png and logo.headers["content-type"] == "image/png"
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"})
+        assert answer.status_code == 422 and "Somebody changed these settings" in answer.text
+
+
+class Provider:
+    """Says that every token is the demo program's, with all that the tests need."""
+
+    async def verify(self, token: str, audience: str) -> dict[str, str]:
+        return {"client_id": "program", "scope": token.replace(",", " ")}
+
+
+def program(app: FastAPI, scopes: str) -> httpx.AsyncClient:
+    from dataclasses import replace
+
+    app.state.auth = replace(app.state.auth, provider=Provider())
+    headers = {"Authorization": f"Bearer {scopes}", "Accept": "application/json"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://invoicing", headers=headers)
+
+
+@pytest.mark.req("EP-01")
+async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAPI) -> None:
+    async with program(app, "accounts:read,accounts:write") as client:
+        made = await client.post("/api/practices/p1/accounts", json=ACCOUNT)
+        assert (made.status_code, made.headers["etag"], made.json()["next_run_on"]) == (201, '"1"', "2026-11-04")
+        path = f"/api/practices/p1/accounts/{made.json()['account_id']}"
+        assert (await client.put(path, json=ACCOUNT)).status_code == 428
+        edited = await client.put(path, json=ACCOUNT | {"net_days": 45}, headers={"If-Match": '"1"'})
+        assert (edited.status_code, edited.json()["version"]) == (200, 2)
+        assert (await client.put(path, json=ACCOUNT, headers={"If-Match": '"1"'})).status_code == 412
+        wrong = await client.post("/api/practices/p1/accounts", json=ACCOUNT | {"frequency": "monthly", "month_day": 31, "payer_ids": ["e9"]})
+        assert wrong.status_code == 422 and "Choose the day of the monthly run" in wrong.json()["detail"]
+        assert {each["name"] for each in (await client.get("/api/practices/p1/accounts")).json()} == {"Kutch Paper Mills", "Kuvalis"}
+    async with program(app, "accounts:read") as client:
+        assert (await client.post("/api/practices/p1/accounts", json=ACCOUNT)).status_code == 403
+
+
+@pytest.mark.req("EP-32")
+async def test_run_now_with_the_same_key_bills_once(app: FastAPI, house: House) -> None:
+    await house.bill(claim())
+    async with program(app, "billing:run") as client:
+        assert (await client.post("/api/practices/p1/runs", json={})).status_code == 400
+        first = await client.post("/api/practices/p1/runs", json={}, headers={"Idempotency-Key": "k1"})
+        await house.bill(claim("c2"))
+        again = await client.post("/api/practices/p1/runs", json={}, headers={"Idempotency-Key": "k1"})
+        assert first.json() == again.json() and first.json()["invoices"][0]["number"] == "000123"
+        unknown = await client.post("/api/practices/p1/runs", json={"account_ids": ["none"]}, headers={"Idempotency-Key": "k2"})
+        assert unknown.status_code == 409 and "There is no account none" in unknown.json()["detail"]
+
+
+@pytest.mark.req("EP-17")
+async def test_a_program_works_a_case_once_per_key(app: FastAPI, house: House) -> None:
+    await house.bill(claim())
+    await house.run()
+    await house.dispute()
+    body = {"corrections": [{"charge_id": "c1-1", "amount_cents": 14500}], "answer": "Done"}
+    async with program(app, "holds:work") as client:
+        assert [each["claim_id"] for each in (await client.get("/api/practices/p1/holds")).json()] == ["c1"]
+        for _ in range(2):
+            answer = await client.post("/api/practices/p1/claims/c1/redrop", json=body, headers={"Idempotency-Key": "k"})
+            assert answer.status_code == 200
+        answer = await client.post("/api/practices/p1/claims/c1/redrop", json=body, headers={"Idempotency-Key": "other"})
+        assert answer.status_code == 409
+        assert (await client.post("/api/practices/p1/claims/c1/holds", json={"reason": "Look again"})).status_code == 204
+    assert await house.one("SELECT max(revision) FROM claim") == 1
+
+
+@pytest.mark.req("EP-27")
+async def test_a_sending_is_printed_once_and_served_to_staff_and_portal(app: FastAPI, house: House) -> None:
+    await house.bill(claim())
+    await house.run()
+    invoice_id = (await house.invoice()).invoice_id
+    async with signed_in(app, "auditor") as browser:
+        on_demand = await browser.get(f"/staff/p1/invoices/{invoice_id}/1.pdf")
+    assert await print_next(house.worker) == 0
+    async with program(app, "invoices:read") as client:
+        for_portal = await client.get(f"/api/practices/p1/invoices/{invoice_id}/issues/1.pdf")
+        assert (await client.get(f"/api/practices/p1/invoices/{invoice_id}/issues/2.pdf")).status_code == 404
+    assert on_demand.content.startswith(b"%PDF") and on_demand.content == for_portal.content
+    assert 'filename="invoice-000123-1.pdf"' in for_portal.headers["content-disposition"]
+    await house.bill(claim("c2"))
+    await house.run()
+    assert await print_next(house.worker) == 1
