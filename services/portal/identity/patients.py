@@ -1,0 +1,20 @@
+"""Sign-up of patient-side users, as far as it concerns employers: one address is on one side only (EP-03)."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.portal.identity import store as people
+from services.portal.identity.addresses import is_email
+from services.portal.identity.tables import Kind
+
+
+async def add_patient_user(tx: AsyncConnection, now: datetime, email: str, name: str) -> str:
+    """A patient-side user with this address; returns the person's id, the same one when asked again.
+
+    Raises AddressTaken when the address is an employer's, ValueError with words when it is no address.
+    """
+    if not is_email(email):
+        raise ValueError("Enter a complete e-mail, like name@mail.com")
+    person = await people.add(tx, now, Kind.PATIENT, email, name)
+    return person.person_id
