@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Table, delete, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.messages import Handler, Message
 
 CHUNK = 500  # rows per statement: 65,535 parameters are the driver's limit
 
@@ -33,6 +36,18 @@ async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[s
         )
         kept.update(tuple(row) for row in stored)
     return [row for row in ordered if tuple(row[name] for name in key) in kept]
+
+
+def keeper(table: Table, key: str, *more: str) -> Handler:
+    """A handler that keeps the newest bodies of a state topic in `table`; a null value forgets one. `more`: fields with a column of their own."""
+    names = tuple(dict.fromkeys(("practice_id", key, "version", *more)))
+
+    async def keep(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
+        await forget(tx, table, [(m.practice_id, m.key.split("/", 1)[1])[: len(table.primary_key)] for m in messages if m.body is None])
+        rows = [{name: getattr(m.body, name) for name in names} | {"body": msgspec.to_builtins(m.body)} for m in messages if m.body]
+        await keep_newer(tx, table, rows)
+
+    return keep
 
 
 async def forget(tx: AsyncConnection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:

@@ -8,21 +8,6 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import tables
-from shared import state
-from shared.messages import Handler, Message
-
-
-def keeper(table: Table, key: str, *more: str) -> Handler:
-    """A handler that keeps a topic's newest bodies; a null value forgets one. `more` are fields that have a column of their own."""
-
-    async def keep(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
-        gone = [(m.practice_id, m.key.split("/", 1)[1])[: len(table.primary_key)] for m in messages if m.body is None]
-        await state.forget(tx, table, gone)
-        names = dict.fromkeys(("practice_id", key, "version", *more))
-        rows = [{name: getattr(m.body, name) for name in names} | {"body": msgspec.to_builtins(m.body)} for m in messages if m.body]
-        await state.keep_newer(tx, table, rows)
-
-    return keep
 
 
 async def named(tx: AsyncConnection, versions: Sequence[tuple[str, str, int]], payments: Sequence[tuple[str, str, str]] = ()) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import copies, tables
-from shared import ids
+from shared import ids, state
 from shared.clock import local_date
 from shared.events.contracts import CHARGE_SCHEDULED, CONTRACT_CHARGED, CONTRACT_STATE, ChargeScheduled, ContractCharged
 from shared.events.invoicing import (
@@ -42,11 +42,11 @@ def register(service: Service) -> None:
     service.consume(
         "copies",
         {
-            PRACTICE_STATE: copies.keeper(tables.practices, "practice_id"),
-            ACCOUNT_STATE: copies.keeper(tables.accounts, "account_id"),
-            INVOICE_STATE: copies.keeper(tables.invoices, "invoice_id"),
-            CONTACT_STATE: copies.keeper(tables.contacts, "contact_id", "account_id"),
-            CONTRACT_STATE: copies.keeper(tables.contracts, "contract_id"),
+            PRACTICE_STATE: state.keeper(tables.practices, "practice_id"),
+            ACCOUNT_STATE: state.keeper(tables.accounts, "account_id"),
+            INVOICE_STATE: state.keeper(tables.invoices, "invoice_id"),
+            CONTACT_STATE: state.keeper(tables.contacts, "contact_id", "account_id"),
+            CONTRACT_STATE: state.keeper(tables.contracts, "contract_id"),
             DISPUTE_STATE: _disputed,
         },
     )

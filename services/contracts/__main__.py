@@ -1,0 +1,6 @@
+"""`python -m services.contracts serve | migrate | parked | replay`."""
+
+from services.contracts.main import build
+from shared.command import main
+
+main("contracts", build)

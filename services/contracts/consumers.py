@@ -1,0 +1,109 @@
+"""What contracts reads, and which handler takes it in."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.contracts import store, tables
+from services.contracts.handlers import charges
+from shared import state, waiting
+from shared.events.contracts import CHARGE_DUE, ChargeDue
+from shared.events.ingress import APPOINTMENT_STATE, DEPARTMENT_STATE, PATIENT_STATE
+from shared.events.invoicing import PRACTICE_STATE
+from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT, NotificationEnded
+from shared.events.posting import CLAIM_ADJUDICATED, CLAIM_BALANCES, PAYMENT_STATE, ClaimAdjudicated, ClaimBalances, PaymentState
+from shared.messages import Message, each
+from shared.service import Service
+
+FACTS = "contracts.facts"
+BALANCE_COLUMNS = (
+    "practice_id",
+    "claim_id",
+    "version",
+    "patient_id",
+    "service_date",
+    "provider_group_id",
+    "claim_version",
+    "claim_revision",
+    "voided",
+    "adjudicated",
+    "adjudication_no",
+    "patient_balance_cents",
+)
+
+
+def register(service: Service) -> None:
+    """Copies in one subscription, what moves charges in another."""
+    clock = service.clock
+
+    async def balances(tx: AsyncConnection, messages: list[Message[ClaimBalances]]) -> None:
+        traces = {(m.practice_id, m.body.claim_id): m.trace for m in messages if m.body}
+        rows = [{name: getattr(m.body, name) for name in BALANCE_COLUMNS} for m in messages if m.body]
+        kept = await state.keep_newer(tx, tables.balances, rows)
+        for row in kept:
+            key = row["practice_id"], row["claim_id"]
+            await charges.look_again(tx, clock, key[0], [key[1]], traces[key])
+        for message in await waiting.take(tx, FACTS, {f"balances/{row['practice_id']}/{row['claim_id']}" for row in kept}):
+            await adjudicated(tx, message)
+
+    async def adjudicated(tx: AsyncConnection, message: Message[ClaimAdjudicated]) -> None:
+        body = message.body
+        row = await store.balance_of(tx, body.practice_id, body.claim_id)
+        if row is None or row.version < body.balances_version:
+            await waiting.keep(tx, FACTS, f"balances/{body.practice_id}/{body.claim_id}", message)
+        else:
+            await charges.look_again(tx, clock, body.practice_id, [body.claim_id], message.trace)
+
+    async def payments(tx: AsyncConnection, messages: list[Message[PaymentState]]) -> None:
+        ours = [message for message in messages if message.body and message.body.source == "contract"]
+        rows = [
+            {
+                "practice_id": m.practice_id,
+                "payment_id": m.body.payment_id,
+                "version": m.body.version,
+                "credited_cents": m.body.credited_cents,
+                "claims": m.body.claims,
+            }
+            for m in ours
+        ]
+        kept = {row["payment_id"] for row in await state.keep_newer(tx, tables.payment_states, rows)}
+        for message in ours:
+            if message.body.payment_id in kept:
+                claims = [claim.claim_id for claim in message.body.claims]
+                await charges.look_again(tx, clock, message.practice_id, claims, message.trace)
+
+    async def sent(tx: AsyncConnection, message: Message[NotificationEnded]) -> None:
+        await charges.notice_sent(tx, clock, message.body, message.trace)
+
+    async def failed(tx: AsyncConnection, message: Message[NotificationEnded]) -> None:
+        await charges.notice_failed(tx, clock, message.body, message.trace)
+
+    async def due(tx: AsyncConnection, message: Message[ChargeDue]) -> None:
+        await charges.submit(tx, clock, message.body, message.trace)
+
+    service.consume(
+        "copies",
+        {
+            PRACTICE_STATE: state.keeper(tables.practices, "practice_id"),
+            DEPARTMENT_STATE: state.keeper(tables.departments, "department_id"),
+            PATIENT_STATE: state.keeper(tables.patients, "patient_id"),
+            APPOINTMENT_STATE: _appointments,
+        },
+    )
+    service.consume(
+        "facts",
+        {
+            CLAIM_BALANCES: balances,
+            PAYMENT_STATE: payments,
+            CLAIM_ADJUDICATED: each(adjudicated),
+            NOTIFICATION_SENT: each(sent),
+            NOTIFICATION_FAILED: each(failed),
+            CHARGE_DUE: each(due),
+        },
+    )
+
+
+async def _appointments(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
+    await state.forget(tx, tables.appointments, [(m.practice_id, m.key.split("/", 1)[1]) for m in messages if m.body is None])
+    names = ("practice_id", "appointment_id", "version", "patient_id", "department_id")
+    await state.keep_newer(tx, tables.appointments, [{name: getattr(m.body, name) for name in names} for m in messages if m.body])
