@@ -1,13 +1,15 @@
 """All tables of the portal, gathered from its rooms; `PLATFORM_TABLES` belong to persons, not to one practice."""
 
 from services.portal.checkout import tables as checkout
+from services.portal.contacts import tables as contacts
 from services.portal.disputes import tables as disputes
+from services.portal.identity import tables as identity
 from services.portal.invoices import tables as invoices
 from services.portal.metadata import metadata
 
-ROOMS = (invoices, checkout, disputes)
-PLATFORM_TABLES: tuple[str, ...] = ()
-APPEND_ONLY = ("disputes", "attempt_invoices", "attempt_claims", "payments")
+ROOMS = (identity, contacts, invoices, checkout, disputes)
+PLATFORM_TABLES = identity.IDENTITY_TABLES
+APPEND_ONLY = ("disputes", "attempt_invoices", "attempt_claims", "payments", *contacts.APPEND_ONLY)
 TRIGGERS: tuple[str, ...] = ()
 
 __all__ = ["APPEND_ONLY", "PLATFORM_TABLES", "ROOMS", "TRIGGERS", "metadata"]

@@ -23,6 +23,7 @@ MOST_AN_HOUR = 5
 NO_MORE = "This code was tried five times. Send a new one"
 TOO_OLD = "This code is older than 10 minutes. Send a new one"
 NONE_SENT = "Send a code to this number first"
+MISSING = "Enter the code from the message"
 TOO_MANY = "Five codes were sent within an hour. Use the newest, or send the next one later"
 
 
@@ -82,6 +83,8 @@ async def check(tx: AsyncConnection, now: datetime, secret: str, person_id: str,
     if row.expires_at <= now:
         return TOO_OLD
     digits = "".join(each for each in typed if each.isdecimal())
+    if not digits:
+        return MISSING
     if hmac.compare_digest(_hash(secret, row.code_id, digits), row.code_hash):
         return None
     await tx.execute(update(codes).where(codes.c.code_id == row.code_id).values(tries_left=row.tries_left - 1))

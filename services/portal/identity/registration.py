@@ -92,7 +92,8 @@ async def opened(tx: AsyncConnection, token: str) -> Registration:
         return Registration(link, contact, person, Step.PASSWORD)
     if await people.recovery(tx, person.person_id) is None:
         return Registration(link, contact, person, Step.RECOVERY)
-    open_to = tuple(await choices(tx, [Place(each.practice_id, each.contact_id, account) for each, account in await _open_links(tx, contact.address)]))
+    invited = await _open_links(tx, contact.address)
+    open_to = tuple(await choices(tx, [Place(each.practice_id, each.contact_id, account) for each, account in invited]))
     await contacts.enter(tx, link.practice_id)
     chosen = next((each for each in open_to if len(open_to) == 1 or each.contact_id == person.start_contact_id), None)
     return Registration(link, contact, person, Step.TERMS if chosen else Step.ACCOUNT, open_to, chosen)

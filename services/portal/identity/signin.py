@@ -5,14 +5,12 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.portal.contacts.letters import Letters
 from services.portal.identity import codes, failures, invitations, password, registration, sessions
 from services.portal.identity import store as people
+from services.portal.identity.gates import Gates
 from services.portal.identity.store import Person, Recovery
 from services.portal.identity.tables import Factor, Kind
 from shared import outbox, sealing
-from shared.clock import Clock
-from shared.db import Database
 
 WRONG = "E-mail or password is not right"
 UNFINISHED = "Your registration is not finished. Open the link of your invitation to go on"
@@ -20,16 +18,6 @@ USED_BEFORE = "This is one of your last four passwords. Choose another one"
 DEAD = "This link no longer works"
 ANSWER_DIFFERS = "The answer is not the one you gave"
 Refusal = Literal["wrong", "locked", "unfinished"]
-
-
-@dataclass(frozen=True)
-class Gates:
-    """What these functions need: the app role's database, the clocks, how letters are made, the key of the code hashes."""
-
-    db: Database
-    clock: Clock
-    letters: Letters
-    secret: str
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ async def start_at(tx: AsyncConnection, person_id: str, practice_id: str | None,
 
 async def lock(tx: AsyncConnection, person_id: str) -> Person:
     """The person, held until this transaction ends."""
-    await tx.execute(select(persons.c.person_id).where(persons.c.person_id == person_id).with_for_update())
+    await tx.execute(select(persons.c.person_id).where(persons.c.person_id == person_id).with_for_update(key_share=True))
     return await get(tx, person_id)
 
 
@@ -108,7 +108,7 @@ async def registered(tx: AsyncConnection, now: datetime, person_id: str) -> None
 
 async def set_password(tx: AsyncConnection, now: datetime, person_id: str, hash: str) -> None:
     """The newest password; the four newest are kept, so that none of them can be used again."""
-    await tx.execute(select(persons.c.person_id).where(persons.c.person_id == person_id).with_for_update())
+    await tx.execute(select(persons.c.person_id).where(persons.c.person_id == person_id).with_for_update(key_share=True))
     newest = select(func.coalesce(func.max(passwords.c.no), 0)).where(passwords.c.person_id == person_id)
     no = (await tx.execute(newest)).scalar_one() + 1
     await tx.execute(insert(passwords).values(person_id=person_id, no=no, hash=hash, set_at=now))
