@@ -86,12 +86,3 @@ def _taken(line: Line, invoice: Header, marks: Marks) -> bool:
 def _free(line: Line, marks: Marks) -> bool:
     held = line.claim_id in marks.disputed or line.claim_id in marks.open_cases
     return line.status in PAYABLE_LINES and line.balance_cents > 0 and not line.pending and not held
-
-
-def shown_status(status: str, taken: bool, disputed: bool) -> str:
-    """An invoice's status under our own marks: the first of Closed, Pending, In-Review, Overdue, Due (EP-12)."""
-    if status == "closed":
-        return status
-    if taken:
-        return "pending"
-    return "in_review" if disputed and status != "pending" else status

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.invoices.payable import Header, Line, Marks, Payable, payable
@@ -32,16 +32,14 @@ _LOCK_INVOICES = text(f"{_INVOICES.text} FOR UPDATE").bindparams(bindparam("invo
 # All lines of a claim stand for the claim: whoever wants it, by whatever line, meets there. Lines are locked in the order in which
 # the consumer writes them.
 _LOCK_CLAIMS = text(
-    "SELECT 1 FROM lines WHERE practice_id = :practice_id AND claim_id IN (SELECT claim_id FROM lines WHERE practice_id = :practice_id"
-    " AND invoice_id IN :invoices) ORDER BY line_id FOR UPDATE"
-).bindparams(bindparam("invoices", expanding=True))
+    "SELECT 1 FROM lines WHERE practice_id = :practice_id AND claim_id = ANY(:claims) ORDER BY line_id FOR UPDATE"
+).bindparams(bindparam("claims", type_=ARRAY(Text)))
 
 
-async def lock(tx: AsyncConnection, practice_id: str, invoices: Collection[str]) -> None:
-    """Locks invoices, then the claims on them, in id order, as every command that takes or disputes a claim does."""
-    where = {"practice_id": practice_id, "invoices": sorted(invoices)}
-    await tx.execute(_LOCK_INVOICES, where)
-    await tx.execute(_LOCK_CLAIMS, where)
+async def lock(tx: AsyncConnection, practice_id: str, invoices: Collection[str], claims: Collection[str]) -> None:
+    """Locks invoices, then claims, in id order, as every command that takes or disputes a claim does."""
+    await tx.execute(_LOCK_INVOICES, {"practice_id": practice_id, "invoices": sorted(invoices)})
+    await tx.execute(_LOCK_CLAIMS, {"practice_id": practice_id, "claims": sorted(claims)})
 
 
 async def read(tx: AsyncConnection, practice_id: str, invoices: Collection[str]) -> dict[str, tuple[Any, Payable]]:

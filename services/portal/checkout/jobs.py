@@ -1,0 +1,32 @@
+"""What paying leaves to do: asking about charges in doubt, letting authorisations go."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.portal.checkout import pay, store
+from services.portal.checkout.pay import TIMER, Checkout
+from shared.service import Service
+from shared.timers import Timer
+
+BATCH = 50
+
+
+def register(service: Service, till: Checkout) -> None:
+    """`till` has the worker's role: doubts of all practices are looked after together."""
+
+    async def ask() -> int:
+        return await ask_due(till)
+
+    async def unconfirmed(tx: AsyncConnection, timer: Timer) -> None:
+        await pay.unconfirmed(tx, timer.practice_id, timer.key, service.clock.system())
+
+    service.job("charges in doubt", 1, ask)
+    service.on_timer(TIMER, unconfirmed)
+
+
+async def ask_due(till: Checkout) -> int:
+    """Clears up what is due now; returns how many were looked at. Those that a crash left submitted are among them."""
+    async with till.db.begin() as tx:
+        rows = await store.due(tx, till.clock.system(), BATCH)
+    for row in rows:
+        await pay.clear_up(till, row.practice_id, row.attempt_id)
+    return len(rows)

@@ -1,0 +1,73 @@
+"""The frame of every employer's page: the practice's brand, the account, the cart, the person's menu."""
+
+from functools import lru_cache
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy import text
+
+from services.portal.identity.here import CHOOSE, HOME, Here
+from shared.http import Problem
+from shared.service import Service
+from shared.web import use
+from shared.web.brand import brand
+from shared.web.frame import Link, Visitor
+
+NAV = (Link("Home", HOME), Link("Payments", "/employerportal/payments"), Link("Help", "/employerportal/help"))
+CART = "/employerportal/cart"
+KEPT = "Your cart is kept."
+_FRAME = text(
+    "SELECT p.body AS practice, a.name AS account,"
+    " (SELECT count(*) FROM carts c JOIN invoices i ON i.practice_id = c.practice_id AND i.invoice_id = c.invoice_id"
+    "   WHERE c.practice_id = :practice_id AND c.person_id = :person_id AND c.account_id = :account_id AND i.status NOT IN ('closed', 'pending')"
+    "   AND NOT EXISTS (SELECT 1 FROM live_invoices l WHERE l.practice_id = i.practice_id AND l.invoice_id = i.invoice_id)"
+    "   AND NOT EXISTS (SELECT 1 FROM payment_marks m WHERE m.practice_id = i.practice_id AND m.invoice_id = i.invoice_id)) AS in_cart,"
+    " (SELECT count(*) FROM memberships WHERE person_id = :person_id) AS accounts"
+    " FROM practices p JOIN accounts a ON a.practice_id = p.practice_id AND a.account_id = :account_id WHERE p.practice_id = :practice_id"
+)
+_brand = lru_cache(maxsize=256)(brand)
+
+
+async def dress(request: Request, here: Here) -> None:
+    """Sets the frame around whatever page answers this request."""
+    # The session's guard dresses its pages, so its module imports this one.
+    from services.portal.identity.session import MENU, idle
+
+    service: Service = request.app.state.service
+    async with service.app.begin(here.practice_id) as tx:
+        names = {"practice_id": here.practice_id, "account_id": here.account_id, "person_id": here.person_id}
+        row = (await tx.execute(_FRAME, names)).one_or_none()
+    if row is None:
+        raise Problem(503, "This account is not here yet", "It arrives within seconds. Please try again.", headers={"Retry-After": "5"})
+    cart = Link(f"Cart, {row.in_cart} {'invoice' if row.in_cart == 1 else 'invoices'}", CART, count=row.in_cart)
+    session = getattr(request.state, "session", None)
+    request.state.practice = row.practice
+    use(
+        request,
+        visitor(
+            row.practice,
+            nav=NAV,
+            person=here.name,
+            menu=MENU,
+            account=row.account,
+            switch=CHOOSE if row.accounts > 1 else "",
+            cart=cart,
+            idle=idle(request, row.practice["zone"], KEPT) if session else None,
+        ),
+    )
+
+
+def visitor(practice: dict[str, Any], **around: Any) -> Visitor:
+    """A frame in a practice's brand, from the body of its state; also for pages before log-in."""
+    look = practice["brand"]
+    logo = f"/employerportal/logo/{practice['practice_id']}/{look['logo_id']}" if look["logo_id"] else ""
+    return Visitor(
+        practice["display_name"],
+        brand=_brand(look["accent"]),
+        home=HOME,
+        logo=logo,
+        logo_alt=look["logo_alt"],
+        phone=practice["phone"],
+        hours=practice["hours"],
+        **around,
+    )
