@@ -98,6 +98,20 @@ async def grant(tx: AsyncConnection, now: datetime, letters: Letters, practice_i
     return written
 
 
+async def do(tx: AsyncConnection, now: datetime, letters: Letters, practice_id: str, contact_id: str, move: Move, by: str) -> Contact:
+    """One of the four buttons."""
+    match move:
+        case Move.INVITE:
+            return await invite(tx, now, letters, practice_id, contact_id, by)
+        case Move.RESEND:
+            return await resend(tx, now, letters, practice_id, contact_id, by)
+        case Move.REVOKE:
+            return await revoke(tx, now, practice_id, contact_id, by)
+        case Move.GRANT:
+            return await grant(tx, now, letters, practice_id, contact_id, by)
+    raise ValueError(f"{move} is no button")
+
+
 async def register(tx: AsyncConnection, now: datetime, link: Link, person_id: str) -> Contact | None:
     """The invited contact becomes a registered one; none where this invitation is no longer open."""
     before = await store.find(tx, link.practice_id, link.contact_id, hold=True)
