@@ -72,12 +72,9 @@ def _card(attempt: Any, answer: Answer) -> Card:
 
 async def _names(tx: AsyncConnection, attempt: Any) -> tuple[dict[str, Any], str]:
     """The practice and the account as they were called when the money was taken."""
-    joined = select(practices.c.body, accounts.c.name).where(
-        practices.c.practice_id == attempt.practice_id,
-        accounts.c.practice_id == attempt.practice_id,
-        accounts.c.account_id == attempt.account_id,
-    )
-    row = (await tx.execute(joined)).one()
+    both = accounts.join(practices, practices.c.practice_id == accounts.c.practice_id)
+    mine = accounts.c.practice_id == attempt.practice_id, accounts.c.account_id == attempt.account_id
+    row = (await tx.execute(select(practices.c.body, accounts.c.name).select_from(both).where(*mine))).one()
     return row.body, row.name
 
 

@@ -70,10 +70,10 @@ async def submit(
         return found
     found = await line(tx, here, invoice_id, line_id)
     await check(tx, found)
-    key = {"practice_id": here.practice_id, "dispute_id": dispute_id}
-    at = {"claim_id": found.claim_id, "line_id": line_id, "invoice_id": invoice_id}
-    said = {"reason": reason, "note": note, "disputed_cents": found.balance_cents, "submitted_at": now}
-    who = {"account_id": here.account_id, "contact_id": here.contact_id}
+    key: dict[str, Any] = {"practice_id": here.practice_id, "dispute_id": dispute_id}
+    at: dict[str, Any] = {"claim_id": found.claim_id, "line_id": line_id, "invoice_id": invoice_id}
+    said: dict[str, Any] = {"reason": reason, "note": note, "disputed_cents": found.balance_cents, "submitted_at": now}
+    who: dict[str, Any] = {"account_id": here.account_id, "contact_id": here.contact_id}
     await tx.execute(insert(disputes).values(**key, **at, **who, **said))
     await tx.execute(insert(dispute_marks).values(**key, **at))
     body = DisputeSubmitted(**key, **at, **who, **said, line_version=found.version, invoice_number=found.number)

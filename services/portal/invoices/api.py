@@ -11,6 +11,8 @@ from shared.http import Problem
 from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 
+Reader = Annotated[Staff, Depends(staff("accounts:read"))]
+
 
 def make_router(service: Service) -> APIRouter:
     """The router of the API."""
@@ -18,7 +20,7 @@ def make_router(service: Service) -> APIRouter:
 
     @router.get("/accounts/{account_id}/invoices")
     async def invoices(
-        practice_id: str, account_id: str, who: Annotated[Staff, Depends(staff("accounts:read"))], status: str = "", number: str = "", cursor: str = ""
+        practice_id: str, account_id: str, who: Reader, status: str = "", number: str = "", cursor: str = ""
     ) -> dict[str, Any]:
         """An account's invoices as its people see them, newest first, a page at a time; `next` is the cursor of the next page."""
         if status and status not in read.STATUSES:

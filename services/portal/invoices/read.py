@@ -83,7 +83,7 @@ async def invoices(tx: AsyncConnection, practice_id: str, account_id: str, perso
         text(
             _OWN + f" SELECT s.*, EXISTS (SELECT 1 FROM carts c WHERE c.practice_id = s.practice_id AND c.person_id = :person_id"
             " AND c.account_id = s.account_id AND c.invoice_id = s.invoice_id) AS in_cart,"
-            f" (SELECT count(*) FROM (SELECT 1 FROM shown WHERE {matching} LIMIT 1001) AS some) AS total"
+            f" (SELECT count(*) FROM (SELECT 1 FROM shown WHERE {matching} LIMIT 1001) AS matching) AS total"
             f" FROM shown s WHERE {matching} AND {place} ORDER BY {column} {order}, invoice_id {order} LIMIT :limit"
         ),
         values,

@@ -1,0 +1,389 @@
+"""The portal's billing rooms on a real database and the real sandbox processor, without a broker; and things to show in it."""
+
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+
+from deploy.local import children
+from deploy.local.places import ROOT, free_port
+from services.portal import consumers
+from services.portal.checkout.pay import Checkout
+from services.portal.frame import dress
+from services.portal.identity.here import Here
+from services.portal.identity.session import signed_in
+from services.portal.main import build
+from shared import ids
+from shared.clock import FixedClock
+from shared.db import Database
+from shared.events import Topic
+from shared.events.invoicing import (
+    ACCOUNT_STATE,
+    INVOICE_LINE_STATE,
+    INVOICE_STATE,
+    PRACTICE_STATE,
+    AccountState,
+    Brand,
+    InvoiceLineState,
+    InvoicePayment,
+    InvoiceState,
+    Issue,
+    LineCharge,
+    LinePatient,
+    LinePayment,
+    Mask,
+    PracticeState,
+)
+from shared.events.registry import TOPICS
+from shared.events.types import Address
+from shared.gateway import SandboxGateway
+from shared.http import guard
+from shared.kafka import Consumption
+from shared.messages import Message
+
+SECRET = "secret-of-the-tests"
+VISA, AMEX, DECLINED, LATE = "4242 4242 4242 4242", "3782 822463 10005", "4000 0000 0000 0002", "4000 0000 0000 0341"
+PLACE = Address(line1="214 Tidewater Road", line2="Suite 3", city="Wexcombe", state="MA", zip="02199")
+PAULA = Here("s1", "person-1", "Paula Schaefer", "paula@employer.example", "7", "a1", "c1", "payer")
+LEE = Here("s2", "person-2", "Lee Okonkwo-Barrett", "lee@employer.example", "7", "a1", "c2", "owner")
+
+
+@dataclass
+class Portal:
+    """The service without a broker: `give` handles messages as one batch, `said` reads what it published, `browser` opens pages."""
+
+    app: Database
+    worker: Database
+    clock: FixedClock
+    gateway: SandboxGateway
+    web: FastAPI
+    consumptions: dict[Topic[Any], Consumption]
+
+    @property
+    def till(self) -> Checkout:
+        """Paying as pages do it."""
+        return Checkout(self.app, self.clock, self.gateway)
+
+    @property
+    def job(self) -> Checkout:
+        """Paying as the job does it."""
+        return Checkout(self.worker, self.clock, self.gateway)
+
+    async def give(self, topic: Topic[Any], *bodies: Any) -> None:
+        async with self.worker.begin() as tx:
+            messages = [Message(topic, topic.key_of(body), ids.new(), self.clock.business(), body, None) for body in bodies]
+            await self.consumptions[topic].handlers[topic](tx, messages)
+
+    async def show(self, *invoices: "Shown") -> None:
+        """The states of these invoices and of their lines."""
+        await self.give(INVOICE_STATE, *(each.header for each in invoices))
+        await self.give(INVOICE_LINE_STATE, *(line for each in invoices for line in each.lines))
+
+    async def said(self, topic: Topic[Any]) -> list[Any]:
+        async with self.worker.begin() as tx:
+            rows = await tx.exec_driver_sql("SELECT topic, value FROM outbox ORDER BY id")
+            return [TOPICS[row.topic].decode(row.value) for row in rows if row.topic == topic.name]
+
+    async def rows(self, sql: str) -> list[Any]:
+        async with self.worker.begin() as tx:
+            return list(await tx.exec_driver_sql(sql))
+
+    async def value(self, sql: str) -> Any:
+        return (await self.rows(sql))[0][0]
+
+    def browser(self, here: Here = PAULA) -> httpx.AsyncClient:
+        """A browser without script in which this person is logged in; it does not follow redirects by itself."""
+        headers = {"accept": "text/html", "x-who": here.person_id}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.web), base_url="http://portal.test", headers=headers, timeout=60)
+
+    async def taken(self) -> list[tuple[str, int]]:
+        """What really moved, by the processor's own ledger: (key, cents)."""
+        async with httpx.AsyncClient(base_url=self.gateway._client.base_url, headers={"Authorization": f"Bearer {SECRET}"}) as client:
+            entries = (await client.get("/ledger")).raise_for_status().json()["entries"]
+        known = {row.attempt_id for row in await self.rows("SELECT attempt_id FROM attempts")}
+        return [(each["key"], each["amount_cents"]) for each in entries if each["key"] in known]
+
+    async def faults(self, **settings: Any) -> None:
+        async with httpx.AsyncClient(base_url=self.gateway._client.base_url, headers={"Authorization": f"Bearer {SECRET}"}) as client:
+            (await client.post("/control", json=settings)).raise_for_status()
+
+
+class FakeService:
+    """Collects what `register` asks for."""
+
+    def __init__(self, worker: Database, clock: FixedClock) -> None:
+        self.worker, self.clock, self.consumptions = worker, clock, list[Consumption]()
+
+    def consume(self, group: str, handlers: Any, *, batch: int = 500) -> None:
+        self.consumptions.append(Consumption("portal", f"portal.{group}", self.worker, self.clock, handlers))
+
+
+@pytest.fixture(scope="session")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox card processor as a process of its own."""
+    port, log = free_port(), tmp_path_factory.mktemp("logs") / "gateway.log"
+    argv: list[str | Path] = [sys.executable, "-m", "deploy.local.gateway", "--port", str(port), "--data", tmp_path_factory.mktemp("gateway")]
+    process = children.spawn(argv, log, env=dict(os.environ) | {"GATEWAY_SECRET": SECRET}, cwd=ROOT)
+    children.wait_until(lambda: _ready(port), "gateway", process, log, within=20)
+    yield f"http://127.0.0.1:{port}"
+    children.end(process)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+async def portal(postgres: Any, processor: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Portal]:
+    urls = await postgres.migrated("portal")
+    for name, value in environment(urls, processor).items():
+        monkeypatch.setenv(name, value)
+    web = build()
+    clock = FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC))
+    web.state.service.clock = clock
+    web.dependency_overrides[signed_in] = as_header
+    app, worker = Database(urls.app, "portal-app", pool_size=20), Database(urls.worker, "portal-worker")
+    service: Any = FakeService(worker, clock)
+    consumers.register(service)
+    by_topic = {topic: consumption for consumption in service.consumptions for topic in consumption.handlers}
+    gateway = SandboxGateway(processor, SECRET)
+    made = Portal(app, worker, clock, gateway, web, by_topic)
+    await made.faults(next=[], rates={})
+    await made.give(PRACTICE_STATE, practice())
+    await made.give(ACCOUNT_STATE, account())
+    yield made
+    await web.state.service.app.close()
+    await web.state.service.worker.close()
+    for close in web.state.service.closers:
+        await close()
+    await gateway.close()
+    await app.close()
+    await worker.close()
+
+
+def environment(urls: Any, processor: str) -> dict[str, str]:
+    return {
+        "KAFKA_SERVERS": "127.0.0.1:1",
+        "DATABASE_APP_URL": urls.app,
+        "DATABASE_WORKER_URL": urls.worker,
+        "HTTP_PORT": "1",
+        "PUBLIC_URL": "http://portal.test",
+        "PORTAL_URL": "http://portal.test",
+        "OIDC_ISSUER": "http://127.0.0.1:9",
+        "OIDC_CLIENT_ID": "portal",
+        "OIDC_CLIENT_SECRET": "x",
+        "SESSION_SECRET": "session-secret-of-the-tests",
+        "STAFF_LINKS": "{}",
+        "GATEWAY_URL": processor,
+        "GATEWAY_SECRET": SECRET,
+        "SEALING_PUBLIC_KEY": "",
+        "INVOICING_URL": "http://127.0.0.1:9",
+    }
+
+
+PEOPLE = {each.person_id: each for each in (PAULA, LEE)}
+
+
+@guard("a person of the tests")
+async def as_header(request: Request) -> Here:
+    """Stands in for the session: who is here, by a header."""
+    who = request.headers["x-who"]
+    here = replace(PEOPLE[who.removesuffix("-viewer")], role="viewer") if who.endswith("-viewer") else PEOPLE[who]
+    request.state.here = here
+    await dress(request, here)
+    return here
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An invoice and its lines, as invoicing publishes them."""
+
+    header: InvoiceState
+    lines: tuple[InvoiceLineState, ...]
+
+    def again(self, **header: Any) -> "Shown":
+        """The next version of the header."""
+        return replace(self, header=replace(self.header, version=self.header.version + 1, **header))
+
+    def naming(self, payment_id: str, state: str = "pending") -> "Shown":
+        """The next versions, naming a payment of all of it."""
+        paid = self.header.payable_cents
+        named = InvoicePayment(
+            payment_id=payment_id,
+            asked_cents=paid,
+            applied_cents=paid if state == "posted" else 0,
+            credited_cents=0,
+            refunded_cents=0,
+            state=state,  # type: ignore[arg-type]
+            on=date(2026, 11, 20),
+        )
+        money = {"status": "pending", "pending_cents": paid, "payable_cents": 0}
+        if state == "posted":
+            money = {"status": "closed", "pending_cents": 0, "paid_cents": paid, "balance_cents": 0, "payable_cents": 0}
+        lines = [self._line(line, payment_id, state) for line in self.lines]
+        header = replace(self.header, version=self.header.version + 1, payments=[named], **money)  # type: ignore[arg-type]
+        return Shown(header, tuple(lines))
+
+    @staticmethod
+    def _line(line: InvoiceLineState, payment_id: str, state: str) -> InvoiceLineState:
+        paid = {"status": "closed", "paid_cents": line.charged_cents, "balance_cents": 0} if state == "posted" else {}
+        named = [LinePayment(payment_id=payment_id, state=state)]  # type: ignore[arg-type]
+        return replace(line, version=line.version + 1, payments=named, **paid)  # type: ignore[arg-type]
+
+
+BILLED = date(2026, 11, 2)
+
+
+def invoice(invoice_id: str = "i1", number: str = "100437", cents: tuple[int, ...] = (10000, 6500), on: date = BILLED, **header: Any) -> Shown:
+    """An invoice, by default due, whose claims are charged these amounts."""
+    lines = tuple(line(f"{invoice_id}-{n}", invoice_id, f"{invoice_id}-c{n}", each, on) for n, each in enumerate(cents, 1))
+    total = sum(cents)
+    values: dict[str, Any] = {
+        "practice_id": "7",
+        "invoice_id": invoice_id,
+        "version": 1,
+        "number": number,
+        "account_id": "a1",
+        "status": "due",
+        "first_billed_on": on,
+        "last_billed_on": on,
+        "due_on": date(2026, 12, 2),
+        "overdue_on": None,
+        "closing_no": 0,
+        "issues": [Issue(no=1, kind="new", on=on, total_cents=total)],
+        "claims": len(cents),
+        "held_claims": 0,
+        "original_cents": total,
+        "charged_cents": total,
+        "paid_cents": 0,
+        "adjusted_cents": 0,
+        "transferred_in_cents": 0,
+        "transferred_out_cents": 0,
+        "balance_cents": total,
+        "held_cents": 0,
+        "pending_cents": 0,
+        "payable_cents": total,
+        "payments": [],
+    }
+    return Shown(InvoiceState(**(values | header)), lines)
+
+
+def line(line_id: str, invoice_id: str, claim_id: str, cents: int, on: date) -> InvoiceLineState:
+    charge = LineCharge(
+        charge_id=f"{claim_id}-1",
+        procedure_code="99455",
+        modifiers=[],
+        description="Work-related evaluation",
+        units=1,  # type: ignore[arg-type]
+        charged_cents=cents,
+        balance_cents=cents,
+    )
+    return InvoiceLineState(
+        practice_id="7",
+        line_id=line_id,
+        invoice_id=invoice_id,
+        claim_id=claim_id,
+        version=1,
+        claim_version=1,
+        claim_revision=0,
+        balances_version=1,
+        payer_id="E",
+        status="due",
+        service_date=on,
+        patient=LinePatient(given_name="Birgit", family_name="Schmeler"),
+        charged_cents=cents,
+        paid_cents=0,
+        adjusted_cents=0,
+        transferred_in_cents=0,
+        transferred_out_cents=0,
+        balance_cents=cents,
+        charges=[charge],
+        dispute_id=None,
+        payments=[],
+        entries=[],
+    )
+
+
+def practice() -> PracticeState:
+    return PracticeState(
+        practice_id="7",
+        version=1,
+        zone="America/New_York",
+        holidays=[],
+        legal_name="Saltmarsh Occupational Health LLC",
+        display_name="Saltmarsh Occupational Health",
+        brand=Brand(accent="#0B5E6B", accent_on="#FFFFFF", accent_edge="#0B5E6B", accent_soft="#EBF2F3", logo_id=None, logo_alt=""),
+        postal_address=PLACE,
+        remit_to_name="Saltmarsh Occupational Health",
+        remit_to_address=PLACE,
+        phone="(555) 010-0142",
+        hours="Mon–Fri 8:00–5:00 Eastern",
+        portal_address="http://portal.test/employerportal/login",
+        npis=[],
+        tax_ids=[],
+        bank_accounts=[],
+        portal_bank_account_id="b1",
+        merchant_locations=[],
+        contracts_on=True,
+        digest_at="08:00",
+        staff_addresses={},
+    )
+
+
+def account(account_id: str = "a1", name: str = "Kuvalis Warehousing & Logistics, Inc.") -> AccountState:
+    return AccountState(
+        practice_id="7",
+        account_id=account_id,
+        version=1,
+        name=name,
+        address=PLACE,
+        phone="(555) 010-0190",
+        net_days=30,
+        payer_ids=["E"],
+        po_number="KWL-2026-118",
+        frequency="weekly",
+        weekday=0,
+        month_day=None,
+        next_run_on=None,
+        effective_on=None,
+        expires_on=None,
+        show_adjustments=True,
+        mask=Mask(),
+    )
+
+
+async def enter_card(address: str, number: str = VISA) -> str:
+    """Fills the processor's page; where it leads back to."""
+    async with httpx.AsyncClient() as client:
+        form = {"number": number, "expires": "04/31", "code": "1234" if number == AMEX else "123", "name": "Paula Schaefer"}
+        return (await client.post(address, data=form)).headers["location"]
+
+
+async def authorised(portal: Portal, *invoices: str, here: Here = PAULA, number: str = VISA) -> str:
+    """An attempt of this person for these invoices, up to the confirm page; its id."""
+    async with portal.browser(here) as browser:
+        (await browser.post("/employerportal/cart/add", data={"invoice": list(invoices)})).raise_for_status  # noqa: B018
+        started = await browser.post("/employerportal/cart/pay", data={"once": ids.new()})
+        back = await enter_card(started.headers["location"], number)
+        await browser.get(back)
+        return back.rsplit("/", 1)[1]
+
+
+def words(answer: httpx.Response) -> str:
+    """What a page says, without its markup."""
+    body = re.sub(r"<(script|style|head).*?</\1>", " ", answer.text, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+Make = Callable[..., Any]
