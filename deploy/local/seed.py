@@ -7,12 +7,15 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from deploy.local import clockfile, publisher
+import httpx
+
+from deploy.local import clockfile, people, publisher, settled, visitor
 from deploy.local import plan as plans
 from deploy.local.children import run as run_command
 from deploy.local.places import ROOT, SAMPLE
 from deploy.local.plan import Plan
-from deploy.local.processes import present
+from deploy.local.processes import where
+from deploy.local.visitor import Where
 
 FIRST_DAY, LAST_DAY = date(2026, 7, 27), date(2026, 11, 22)
 DATA = SAMPLE / "data"
@@ -38,11 +41,8 @@ def forget(plan: Plan) -> None:
 def run(plan: Plan, say: Say) -> dict[str, Any]:
     """Seed, from the first day of the sample data to its last, and return who can sign in."""
     clockfile.put(plan.clock, _morning(FIRST_DAY))
-    users: dict[str, Any] = {}
-    if "invoicing" in present():
-        say(practices(plan))
-    asyncio.run(_publish(plan, say))
-    clockfile.put(plan.clock, _morning(LAST_DAY))
+    say(practices(plan))
+    users = asyncio.run(_seed(plan, where(plan, {}), say))
     (plan.data / "seeded.json").write_text(json.dumps(users))
     return users
 
@@ -53,19 +53,61 @@ def practices(plan: Plan) -> str:
     return run_command([plans.PYTHON, "-m", "services.invoicing", "practice", SAMPLE / "practices.json"], env=env, cwd=ROOT).strip().splitlines()[-1]
 
 
-async def _publish(plan: Plan, say: Say) -> None:
-    """What the practices' own systems say: their places, people and visits, then the claims week by week, with the clock going along."""
+async def _seed(plan: Plan, at: Where, say: Say) -> dict[str, Any]:
+    async with await visitor.program(at) as http:
+        employers = publisher.lines(DATA / "employers.jsonl")
+        accounts = [await _account(http, at, employer) for employer in employers]
+        say(f"{len(accounts)} corporate accounts made")
+        await _places_and_people(plan, say)
+        await _weeks(plan, at, http, accounts, say)
+        clockfile.put(plan.clock, _morning(LAST_DAY))
+        users = await people.seed(plan, at, http, employers, accounts, say)
+    await settled.settle(at)
+    return users
+
+
+async def _account(http: httpx.AsyncClient, at: Where, employer: dict[str, Any]) -> dict[str, Any]:
+    """An account for an employer: net 30, billed each Monday."""
+    body = {name: employer[name] for name in ("name", "address", "phone")} | {"payer_ids": [employer["payer_id"]], "net_days": 30}
+    url = f"{at['services']['invoicing']}/api/practices/{employer['practice_id']}/accounts"
+    answer = await http.post(url, json=body | {"frequency": "weekly", "weekday": 0}, headers={"Idempotency-Key": f"account {employer['payer_id']}"})
+    made: dict[str, Any] = answer.raise_for_status().json()
+    return made | {"practice_id": employer["practice_id"]}
+
+
+async def _places_and_people(plan: Plan, say: Say) -> None:
     for name, id_ in (("department", "department_id"), ("patient", "patient_id"), ("appointment", "appointment_id")):
         sent = await publisher.publish(plan.kafka, f"{name}.state", publisher.lines(DATA / f"{name}s.jsonl"), id_, at=clockfile.now(plan.clock))
         say(f"{len(sent)} {name}s published")
+
+
+async def _weeks(plan: Plan, at: Where, http: httpx.AsyncClient, accounts: list[dict[str, Any]], say: Say) -> None:
+    """The claims week by week, each followed by its Monday and the billing run of that Monday."""
     monday, claims = FIRST_DAY, publisher.lines(DATA / "claims.jsonl")
     while monday <= LAST_DAY:
         until = min(monday + timedelta(days=6), LAST_DAY)
         week = [claim for claim in claims if monday.isoformat() <= claim["billed_on"] <= until.isoformat()]
         await publisher.publish(plan.kafka, "claim.billed", week, "claim_id", at=clockfile.now(plan.clock))
+        await settled.settle(at)
         monday += timedelta(days=7)
-        clockfile.put(plan.clock, _morning(min(monday, LAST_DAY)))
+        if monday <= LAST_DAY:
+            clockfile.put(plan.clock, _morning(monday))
+            await _billed(http, at, accounts, monday)
+            say(f"week before {monday}: {len(week)} claims, billed")
     say(f"{len(claims)} claims published, {FIRST_DAY} to {LAST_DAY}")
+
+
+async def _billed(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, Any]], monday: date) -> None:
+    """Waits until the Monday's run is behind every account."""
+    for practice_id in sorted({account["practice_id"] for account in accounts}):
+        async with asyncio.timeout(60):
+            while not await _behind(http, at, practice_id, monday):
+                await asyncio.sleep(0.2)
+
+
+async def _behind(http: httpx.AsyncClient, at: Where, practice_id: str, monday: date) -> bool:
+    answer = await http.get(f"{at['services']['invoicing']}/api/practices/{practice_id}/accounts")
+    return all(account["next_run_on"] > monday.isoformat() for account in answer.raise_for_status().json())
 
 
 def _morning(day: date) -> datetime:
