@@ -1,6 +1,7 @@
-"""`python -m services.portal serve | migrate | parked | replay`."""
+"""`python -m services.portal serve | migrate | parked | replay | patient-user`."""
 
+from services.portal.identity.commands import COMMANDS
 from services.portal.main import build
 from shared.command import main
 
-main("portal", build)
+main("portal", build, COMMANDS)

@@ -9,7 +9,11 @@ from services.portal import consumers
 from services.portal.checkout import jobs, receipts
 from services.portal.checkout import pages as checkout_pages
 from services.portal.checkout.pay import Checkout
+from services.portal.contacts import api as contacts_api
+from services.portal.contacts import consumers as contacts_consumers
+from services.portal.contacts import pages as contacts_pages
 from services.portal.disputes import pages as dispute_pages
+from services.portal.identity import pages as identity_pages
 from services.portal.invoices import api, files
 from services.portal.invoices import pages as invoice_pages
 from services.portal.invoices.tables import practices
@@ -27,6 +31,8 @@ def build() -> FastAPI:
     papers = make_papers(settings.invoicing_url, settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
     service.closers += [gateway.close, papers.close]
     consumers.register(service)
+    contacts_consumers.register(service)
+    identity_pages.register(service)
     jobs.register(service, Checkout(service.worker, service.clock, gateway))
     till = Checkout(service.app, service.clock, gateway)
 
@@ -37,6 +43,9 @@ def build() -> FastAPI:
             return {row.practice_id: row.display_name for row in rows}
 
     routers = [
+        *identity_pages.make_routers(service),
+        contacts_pages.make_router(service),
+        contacts_api.make_router(service),
         invoice_pages.make_router(service),
         files.make_router(service, papers),
         checkout_pages.make_router(service, till, settings.portal_url),
