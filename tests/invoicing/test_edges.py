@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, ClaimHoldRequested
-from tests.invoicing.conftest import NOON, House, claim
+from tests.invoicing.conftest import House
+from tests.invoicing.made import NOON, claim
 from tests.invoicing.test_order import together
 
 CORRECTED = replace(claim(), charges=[replace(claim().charges[0], amount_cents=14500)])

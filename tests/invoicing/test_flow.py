@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from services.invoicing.domain.claim import Refused
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_REDROP_REQUESTED, CLAIM_VOIDED, ClaimHoldRequested, ClaimRedropRequested, ClaimVoided
 from shared.events.invoicing import Mask
-from tests.invoicing.conftest import NOON, House, claim, employer
+from tests.invoicing.conftest import House
+from tests.invoicing.made import NOON, claim, employer
 
 
 def void(version: int, claim_id: str = "c1") -> ClaimVoided:

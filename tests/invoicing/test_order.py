@@ -26,7 +26,8 @@ from shared.events.ingress import (
 )
 from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE, PaymentClaim, PaymentState
 from shared.messages import Message
-from tests.invoicing.conftest import NOON, House, balances, claim
+from tests.invoicing.conftest import House
+from tests.invoicing.made import NOON, balances, claim
 
 V1, V2 = claim(cents=18500), claim(version=2, cents=16500)
 
@@ -158,7 +159,7 @@ async def test_a_practice_that_is_not_there_yet_is_waited_for(house: House) -> N
     await house.send(CLAIM_HOLD_REQUESTED, asked)
     assert await consumers.retry_waiting(house.worker, house.clock) == 0
     from services.invoicing.handlers import practices
-    from tests.invoicing.conftest import PRACTICE
+    from tests.invoicing.made import PRACTICE
 
     async with house.worker.begin("p9") as tx:
         await practices.set_up(tx, NOON, PRACTICE | {"practice_id": "p9"}, None, "")

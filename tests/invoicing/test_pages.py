@@ -14,7 +14,8 @@ from services.invoicing.main import build
 from services.invoicing.papers import print_next
 from shared.auth import unguarded
 from tests.conftest import Database as Server
-from tests.invoicing.conftest import NOON, House, claim
+from tests.invoicing.conftest import House
+from tests.invoicing.made import NOON, claim
 
 ACCOUNT = {
     "name": "Kutch Paper Mills",

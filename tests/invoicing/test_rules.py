@@ -19,7 +19,7 @@ from services.invoicing.papers import breakable, contents, recent_payments
 from services.invoicing.store import plain
 from shared.events.invoicing import Mask
 from shared.events.posting import Cause, Entry
-from tests.invoicing.conftest import balances, claim, employer
+from tests.invoicing.made import balances, claim, employer
 
 TODAY = date(2026, 11, 4)
 CENTS = st.integers(0, 10**9)

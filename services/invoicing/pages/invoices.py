@@ -4,7 +4,6 @@ from itertools import accumulate
 from typing import Annotated
 from urllib.parse import urlencode
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.invoicing.api_papers import file
@@ -18,7 +17,7 @@ from services.invoicing.store.lists import InvoiceFilter
 from shared.auth import Staff, staff
 from shared.events.invoicing import InvoiceLineState, InvoiceState, LineEntry
 from shared.http import Problem
-from shared.keyset import decode_cursor, make_page
+from shared.keyset import Cursor, decode_cursor, encode_cursor, make_page
 from shared.money import usd
 from shared.service import Service
 from shared.web import page, redirect
@@ -26,6 +25,7 @@ from shared.web.show import dollars, plural, staff_moment
 
 PAGE = 50
 RUNS = 5
+LINES = 200
 OPEN = ("due", "overdue", "in_review", "pending", "closed")
 Reader = Annotated[Staff, Depends(staff("accounts:read"))]
 Biller = Annotated[Staff, Depends(staff("billing:run"))]
@@ -76,19 +76,21 @@ def make_router(service: Service) -> APIRouter:
         return redirect(request, back, f"{plural(len(made), 'invoice')} sent.", f"{plural(sum(each.claims for each in made), 'claim')}, {total}.")
 
     @router.get("/{invoice_id}")
-    async def one(request: Request, practice_id: str, invoice_id: str, who: Reader) -> Response:
+    async def one(request: Request, practice_id: str, invoice_id: str, who: Reader, cursor: str = "") -> Response:
+        after = decode_cursor(cursor, str, str)
         async with db.begin(practice_id) as tx:
             found = (await invoices.find(tx, [(practice_id, invoice_id)])).get((practice_id, invoice_id))
             if found is None or found.state is None:
                 raise Problem(404)
             account = await accounts.get(tx, (practice_id, found.account_id))
-            lines = [msgspec.convert(each, InvoiceLineState) for each in await lists.invoice_lines(tx, (practice_id, invoice_id))]
+            at = (after.values[0], after.values[1]) if after else ("", "")
+            lines = await lists.invoice_lines(tx, (practice_id, invoice_id), LINES + 1, at)
             shown = await counts(tx, practice_id)
         base = f"/staff/{practice_id}/invoices"
         return page(
-            request, "invoice.html.j2", where="Invoices", state=found.state, account=account, lines=lines, ladder=ladder(found.state), words=STATUS,
-            kinds=ISSUES, base=base, here=f"{base}/{invoice_id}", practice_id=practice_id, counts=shown, what=what, procedures=procedures,
-            worker=who.may("holds:work"),
+            request, "invoice.html.j2", where="Invoices", state=found.state, account=account, lines=lines[:LINES], more=next_lines(lines),
+            ladder=ladder(found.state), words=STATUS, kinds=ISSUES, base=base, here=f"{base}/{invoice_id}", practice_id=practice_id, counts=shown,
+            procedures=procedures, worker=who.may("holds:work"),
         )  # fmt: skip
 
     @router.get("/{invoice_id}/claims/{claim_id:path}")
@@ -135,6 +137,14 @@ def make_router(service: Service) -> APIRouter:
         return file(await paper(db, practice_id, invoice_id, no))
 
     return router
+
+
+def next_lines(lines: list[InvoiceLineState]) -> str:
+    """The cursor of the next page of an invoice's lines; nothing on the last."""
+    if len(lines) <= LINES:
+        return ""
+    last = lines[LINES - 1]
+    return encode_cursor(Cursor((last.service_date.isoformat(), last.line_id)))
 
 
 def ladder(state: InvoiceState) -> list[tuple[str, str, str]]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.store import Key
+from shared.events.invoicing import InvoiceLineState
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,11 @@ async def notes(tx: AsyncConnection, claim: Key) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in await tx.execute(found, {"p": claim[0], "c": claim[1]})]
 
 
-async def invoice_lines(tx: AsyncConnection, invoice: Key) -> list[Any]:
-    """The lines of an invoice as they were last published."""
+async def invoice_lines(tx: AsyncConnection, invoice: Key, limit: int, after: tuple[str, str] = ("", "")) -> list[InvoiceLineState]:
+    """The lines of an invoice as they were last published, by service date and claim; from `after` (date, line id) on."""
     found = text(
-        "SELECT state FROM invoice_line WHERE practice_id = :p AND invoice_id = :i ORDER BY withdrawn, state->>'service_date', claim_id"
+        "SELECT state FROM invoice_line WHERE practice_id = :p AND invoice_id = :i AND (state->>'service_date', line_id) > (:on, :line)"
+        " ORDER BY state->>'service_date', line_id LIMIT :limit"
     )
-    return [row.state for row in await tx.execute(found, {"p": invoice[0], "i": invoice[1]})]
+    values = {"p": invoice[0], "i": invoice[1], "on": after[0], "line": after[1], "limit": limit}
+    return [msgspec.convert(row.state, InvoiceLineState) for row in await tx.execute(found, values)]
