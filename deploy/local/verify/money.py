@@ -1,0 +1,200 @@
+"""Money rules: the ledger, balances, captures, batches, invoices."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from deploy.local.verify.facts import Facts, Row
+
+KEY = ("practice_id", "claim_id")
+
+
+def key(row: Row, *names: str) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names or KEY)
+
+
+def ledger_sums_to_zero(facts: Facts) -> Iterator[str]:
+    """Every ledger transaction sums to zero (RP-12)."""
+    for row in facts.rows("posting", "unbalanced"):
+        yield f"ledger transaction {row['transaction_id']} is off by {row['cents']}"
+
+
+def balances_equal_entries(facts: Facts) -> Iterator[str]:
+    """Each balance is the sum of its entries."""
+    entered = {key(row, *KEY, "charge_id", "payer_kind", "payer_id"): row["cents"] for row in facts.rows("posting", "entry_sums")}
+    held = {key(row, *KEY, "charge_id", "kind", "payer_id"): row["balance_cents"] for row in facts.rows("posting", "columns")}
+    for at in sorted(entered.keys() | held.keys()):
+        if entered.get(at, 0) != held.get(at, 0):
+            yield f"charge {at[2]} of claim {at[1]}: balance {held.get(at, 0)}, entries {entered.get(at, 0)}"
+
+
+def receivables_equal_balances(facts: Facts) -> Iterator[str]:
+    """The ledger's receivable of a claim is its balance."""
+    open_cents: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("posting", "columns"):
+        open_cents[key(row)] += row["balance_cents"]
+    booked = {key(row): row["cents"] for row in facts.rows("posting", "receivables")}
+    for at in sorted(open_cents.keys() | booked.keys()):
+        if open_cents[at] != booked.get(at, 0):
+            yield f"claim {at[1]}: receivable {booked.get(at, 0)}, balance {open_cents[at]}"
+
+
+def _taken(facts: Facts) -> Counter[tuple[str, int]]:
+    return Counter((row["key"], row["amount_cents"]) for row in facts.captures if row["kind"] == "capture")
+
+
+def captures_are_recorded(facts: Facts) -> Iterator[str]:
+    """What the processor took is what portal and contracts recorded, once each (EP-14, CF-08)."""
+    taken = _taken(facts)
+    recorded = Counter((row["payment_id"], row["amount_cents"]) for row in facts.rows("portal", "payments"))
+    recorded += Counter((row["attempt_id"], row["submitted_cents"]) for row in facts.rows("contracts", "charges") if row["status"] == "charged")
+    for each, count in sorted((taken - recorded).items()):
+        yield f"the processor took {each[1]} under {each[0]} {count} time(s) more than is recorded"
+    for each, count in sorted((recorded - taken).items()):
+        yield f"{each[1]} is recorded under {each[0]} {count} time(s) more than the processor took"
+
+
+def captures_are_posted(facts: Facts) -> Iterator[str]:
+    """Every capture is posted once, and all of it is applied, credit, or waiting (EP-21)."""
+    taken = dict(_taken(facts))
+    posted = {row["payment_id"]: row for row in facts.rows("posting", "payments") if row["source"] != "check"}
+    shares: Counter[str] = Counter()
+    for row in facts.rows("posting", "shares"):
+        shares[row["payment_id"]] += row["applied_cents"] + row["waiting_cents"]
+    for payment_id, cents in sorted(taken):
+        row = posted.get(payment_id)
+        if row is None:
+            yield f"the capture {payment_id} of {cents} is not posted"
+        elif row["amount_cents"] != cents or len(row["parts_posted"]) != row["parts"]:
+            yield f"payment {payment_id}: captured {cents}, posted {row['amount_cents']} in {len(row['parts_posted'])} of {row['parts']} parts"
+        elif shares[payment_id] + row["credited_cents"] != cents:
+            yield f"payment {payment_id} of {cents}: {shares[payment_id]} on claims and {row['credited_cents']} credit"
+    for payment_id in sorted(posted.keys() - {each for each, _ in taken}):
+        yield f"payment {payment_id} is posted, but the processor took nothing"
+
+
+def applied_money_equals_entries(facts: Facts) -> Iterator[str]:
+    """A payment's share of a claim is what its entries put there."""
+    applied: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("posting", "applied"):
+        applied[key(row, "practice_id", "payment_id", "claim_id")] += row["cents"]
+    for row in facts.rows("posting", "shares"):
+        at = key(row, "practice_id", "payment_id", "claim_id")
+        if applied.pop(at, 0) != row["applied_cents"]:
+            yield f"payment {at[1]} on claim {at[2]}: share {row['applied_cents']} is not what is applied"
+    for at, cents in applied.items():
+        if cents:
+            yield f"payment {at[1]} has {cents} on claim {at[2]} and no share there"
+
+
+def batches_balance(facts: Facts) -> Iterator[str]:
+    """A batch's payments are what it holds; a closed or e-payment batch is at 0.00; a deposit is the sum of its batches (RP-01, RP-07, RP-20)."""
+    held: Counter[str] = Counter()
+    for row in facts.rows("posting", "payments"):
+        if len(row["parts_posted"]) == row["parts"]:
+            held[row["batch_id"]] += row["amount_cents"]
+    totals: Counter[str] = Counter()
+    for row in facts.rows("posting", "payment_batches"):
+        totals[row["deposit_id"]] += row["target_cents"]
+        if row["posted_cents"] != held[row["batch_id"]]:
+            yield f"batch {row['number']} says {row['posted_cents']}, its payments are {held[row['batch_id']]}"
+        if (row["state"] == "closed" or row["route"] == "epayment") and row["posted_cents"] != row["target_cents"]:
+            yield f"batch {row['number']} is out of balance by {row['target_cents'] - row['posted_cents']}"
+    for row in facts.rows("posting", "deposits"):
+        if totals[row["deposit_id"]] != row["amount_cents"]:
+            yield f"deposit {row['number']} of {row['amount_cents']} has batches of {totals[row['deposit_id']]}"
+
+
+def _states(facts: Facts, topic: str) -> list[Row]:
+    return [each.body for each in facts.newest.get(topic, {}).values() if each.body]
+
+
+def invoices_equal_lines(facts: Facts) -> Iterator[str]:
+    """An invoice's totals are its lines', its payable what is neither held nor pending, its status what EP-12 says of these."""
+    lines: dict[str, list[Row]] = defaultdict(list)
+    for line in _states(facts, "invoice.line.state"):
+        lines[line["invoice_id"]].append(line)
+    for invoice in _states(facts, "invoice.state"):
+        number, own = invoice["number"], lines[invoice["invoice_id"]]
+        balance = sum(line["balance_cents"] for line in own)
+        held = sum(line["balance_cents"] for line in own if line["status"] == "in_review")
+        if (balance, held) != (invoice["balance_cents"], invoice["held_cents"]):
+            yield f"invoice {number}: balance {invoice['balance_cents']}, held {invoice['held_cents']}; its lines {balance}, {held}"
+        payable = max(0, invoice["balance_cents"] - invoice["held_cents"] - invoice["pending_cents"])
+        if invoice["payable_cents"] not in (payable, 0 if invoice["status"] == "pending" else payable):
+            yield f"invoice {number}: payable {invoice['payable_cents']}, should be {payable}"
+        if (invoice["status"] == "closed") != (balance == 0):
+            yield f"invoice {number} is {invoice['status']} with a balance of {balance}"
+
+
+def lines_equal_posting(facts: Facts) -> Iterator[str]:
+    """A live line asks what posting says is open on its claim for its payer."""
+    balances = {(b["practice_id"], b["claim_id"]): b for b in _states(facts, "claim.balances.state")}
+    for line in _states(facts, "invoice.line.state"):
+        owner = balances.get((line["practice_id"], line["claim_id"]))
+        if line["status"] == "withdrawn" or owner is None:
+            continue
+        open_cents = sum(each["balance_cents"] for each in owner["lines"] if each["kind"] == "corporate" and each["payer_id"] == line["payer_id"])
+        if line["balance_cents"] != open_cents:
+            yield f"claim {line['claim_id']}: its line asks {line['balance_cents']}, posting says {open_cents}"
+
+
+def claims_are_on_one_line(facts: Facts) -> Iterator[str]:
+    """No claim is on two live lines."""
+    live = Counter((line["practice_id"], line["claim_id"]) for line in _states(facts, "invoice.line.state") if line["status"] != "withdrawn")
+    for at, count in sorted(live.items()):
+        if count > 1:
+            yield f"claim {at[1]} is on {count} live lines"
+
+
+def numbers_have_no_gaps(facts: Facts) -> Iterator[str]:
+    """Invoice numbers and payment record numbers rise without gaps per practice (EP-32)."""
+    for service, table, column in (("invoicing", "invoice", "number"), ("portal", "payments", "record_no")):
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for row in facts.rows(service, table):
+            numbers[row["practice_id"]].append(row[column])
+        for practice_id, found in sorted(numbers.items()):
+            if sorted(found) != list(range(min(found), min(found) + len(found))):
+                yield f"the {table} numbers of practice {practice_id} have gaps or repeats"
+
+
+def nothing_is_claimed_twice(facts: Facts) -> Iterator[str]:
+    """No claim is in two live attempts, and no live attempt outlives its payment (EP-14)."""
+    open_attempts = {row["attempt_id"] for row in facts.rows("portal", "attempts") if row["state"] in ("submitted", "unknown")}
+    for table in ("live_invoices", "live_claims"):
+        for row in facts.rows("portal", table):
+            if row["attempt_id"] not in open_attempts:
+                yield f"{table}: attempt {row['attempt_id']} is over but still holds {row.get('invoice_id') or row.get('claim_id')}"
+
+
+def contracts_keep_their_word(facts: Facts) -> Iterator[str]:
+    """Charges stay within notice and limit, five days after the notice, never after a cancel (CF-05, CF-06)."""
+    contracts = {key(row, "practice_id", "contract_id"): row for row in facts.rows("contracts", "contracts")}
+    used: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("contracts", "charges"):
+        if row["status"] in ("submitted", "unknown", "charged"):
+            used[key(row, "practice_id", "contract_id")] += row["submitted_cents"]
+            if row["submitted_cents"] > row["noticed_cents"]:
+                yield f"charge {row['charge_id']} took {row['submitted_cents']}, its notice said {row['noticed_cents']}"
+            if row["notice_sent_on"] is None or (row["due_on"] - row["notice_sent_on"]).days != 5:
+                yield f"charge {row['charge_id']} did not wait five days"
+    for at, cents in used.items():
+        if cents > contracts[at]["limit_cents"]:
+            yield f"contract {at[1]} took {cents}, its limit is {contracts[at]['limit_cents']}"
+
+
+CHECKS = (
+    ledger_sums_to_zero,
+    balances_equal_entries,
+    receivables_equal_balances,
+    captures_are_recorded,
+    captures_are_posted,
+    applied_money_equals_entries,
+    batches_balance,
+    invoices_equal_lines,
+    lines_equal_posting,
+    claims_are_on_one_line,
+    numbers_have_no_gaps,
+    nothing_is_claimed_twice,
+    contracts_keep_their_word,
+)
