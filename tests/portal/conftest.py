@@ -149,9 +149,9 @@ async def portal(postgres: Any, processor: str, monkeypatch: pytest.MonkeyPatch)
     urls = await postgres.migrated("portal")
     for name, value in environment(urls, processor).items():
         monkeypatch.setenv(name, value)
-    web = build()
     clock = FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC))
-    web.state.service.clock = clock
+    monkeypatch.setattr("shared.service.SystemClock", lambda offset_file: clock)
+    web = build()
     web.dependency_overrides[signed_in] = as_header
     app, worker = Database(urls.app, "portal-app", pool_size=20), Database(urls.worker, "portal-worker")
     service: Any = FakeService(worker, clock)

@@ -175,6 +175,34 @@ def upgrade() -> None:
     )
     op.create_index('ix_cases_open', 'cases', ['practice_id', 'account_id'], unique=False, postgresql_where="status = 'open'")
     op.create_index(op.f('ix_cases_practice_id_claim_id'), 'cases', ['practice_id', 'claim_id'], unique=False)
+    op.create_table('contacts',
+    sa.Column('practice_id', sa.Text(), nullable=False),
+    sa.Column('contact_id', sa.Text(), nullable=False),
+    sa.Column('account_id', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('title', sa.Text(), nullable=True),
+    sa.Column('email', sa.Text(), nullable=False),
+    sa.Column('address', sa.Text(), nullable=False, comment='the e-mail as it is compared; empty without one'),
+    sa.Column('phone', sa.Text(), nullable=True),
+    sa.Column('role', sa.Text(), nullable=False),
+    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.Text(), nullable=True, comment='who registered; stays when access is revoked'),
+    sa.Column('invite_no', sa.Integer(), nullable=False, comment='counts the mails sent'),
+    sa.Column('invitation_id', sa.Text(), nullable=True, comment='the invitation whose links work'),
+    sa.Column('invite_open', sa.Boolean(), sa.Computed("status = 'invited'", persisted=True), nullable=False),
+    sa.Column('sent_outcome', sa.Text(), nullable=True, comment='how the newest mail ended'),
+    sa.Column('sent_reason', sa.Text(), nullable=True),
+    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("role IN ('owner', 'payer', 'viewer')", name=op.f('ck_contacts_role_known')),
+    sa.CheckConstraint("status <> 'invited' OR invitation_id IS NOT NULL", name=op.f('ck_contacts_invited_link')),
+    sa.CheckConstraint("status <> 'registered' OR person_id IS NOT NULL", name=op.f('ck_contacts_registered_person')),
+    sa.CheckConstraint("status IN ('not_invited', 'invited', 'registered', 'revoked')", name=op.f('ck_contacts_status_known')),
+    sa.CheckConstraint("status NOT IN ('invited', 'registered') OR address <> ''", name=op.f('ck_contacts_reachable')),
+    sa.PrimaryKeyConstraint('practice_id', 'contact_id', name=op.f('pk_contacts'))
+    )
+    op.create_index(op.f('ix_contacts_practice_id_account_id'), 'contacts', ['practice_id', 'account_id'], unique=False)
+    op.create_index('uq_contacts_address', 'contacts', ['practice_id', 'account_id', 'address'], unique=True, postgresql_where=sa.text("address <> ''"))
     op.create_table('credits',
     sa.Column('practice_id', sa.Text(), nullable=False),
     sa.Column('holder', sa.Text(), nullable=False),
@@ -210,6 +238,24 @@ def upgrade() -> None:
     sa.CheckConstraint('length(note) <= 500', name=op.f('ck_disputes_note_short')),
     sa.PrimaryKeyConstraint('practice_id', 'dispute_id', name=op.f('pk_disputes'))
     )
+    op.create_table('failures',
+    sa.Column('address_hash', sa.Text(), nullable=False, comment='of what was typed, known or not: people type passwords there too'),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('count > 0', name=op.f('ck_failures_count_above_0')),
+    sa.PrimaryKeyConstraint('address_hash', name=op.f('pk_failures'))
+    )
+    op.create_index(op.f('ix_failures_last_at'), 'failures', ['last_at'], unique=False)
+    op.create_table('invitations',
+    sa.Column('token_hash', sa.Text(), nullable=False),
+    sa.Column('invitation_id', sa.Text(), nullable=False, comment='the same for every link of one open invitation'),
+    sa.Column('practice_id', sa.Text(), nullable=False),
+    sa.Column('contact_id', sa.Text(), nullable=False),
+    sa.Column('address', sa.Text(), nullable=False),
+    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_invitations'))
+    )
+    op.create_index(op.f('ix_invitations_address'), 'invitations', ['address'], unique=False)
     op.create_table('invoices',
     sa.Column('practice_id', sa.Text(), nullable=False),
     sa.Column('invoice_id', sa.Text(), nullable=False),
@@ -294,6 +340,20 @@ def upgrade() -> None:
     sa.UniqueConstraint('practice_id', 'record_no', name=op.f('uq_payments_practice_id_record_no'))
     )
     op.create_index(op.f('ix_payments_practice_id_account_id_record_no'), 'payments', ['practice_id', 'account_id', 'record_no'], unique=False)
+    op.create_table('persons',
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('email', sa.Text(), nullable=False),
+    sa.Column('address', sa.Text(), nullable=False, comment='the e-mail as it is compared'),
+    sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('registered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('start_practice_id', sa.Text(), nullable=True, comment='where home opens after registration'),
+    sa.Column('start_contact_id', sa.Text(), nullable=True),
+    sa.CheckConstraint("kind IN ('employer', 'patient')", name=op.f('ck_persons_kind_known')),
+    sa.PrimaryKeyConstraint('person_id', name=op.f('pk_persons')),
+    sa.UniqueConstraint('address', name=op.f('uq_persons_address'))
+    )
     op.create_table('postings',
     sa.Column('practice_id', sa.Text(), nullable=False),
     sa.Column('payment_id', sa.Text(), nullable=False),
@@ -316,14 +376,123 @@ def upgrade() -> None:
     sa.Column('last', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('practice_id', name=op.f('pk_record_numbers'))
     )
+    op.create_table('codes',
+    sa.Column('code_id', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('purpose', sa.Text(), nullable=False),
+    sa.Column('phone', sa.Text(), nullable=False),
+    sa.Column('code_hash', sa.Text(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tries_left', sa.Integer(), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('tries_left BETWEEN 0 AND 5', name=op.f('ck_codes_tries')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_codes_person_id')),
+    sa.PrimaryKeyConstraint('code_id', name=op.f('pk_codes'))
+    )
+    op.create_index(op.f('ix_codes_person_id_purpose_made_at'), 'codes', ['person_id', 'purpose', 'made_at'], unique=False)
+    op.create_table('contact_moves',
+    sa.Column('practice_id', sa.Text(), nullable=False),
+    sa.Column('contact_id', sa.Text(), nullable=False),
+    sa.Column('no', sa.Integer(), nullable=False),
+    sa.Column('move', sa.Text(), nullable=False),
+    sa.Column('from_status', sa.Text(), nullable=False),
+    sa.Column('to_status', sa.Text(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('by', sa.Text(), nullable=False),
+    sa.Column('words', sa.Text(), nullable=False),
+    sa.CheckConstraint("(move, from_status, to_status) IN (('save', 'invited', 'invited'), ('save', 'not_invited', 'not_invited'), ('save', 'registered', 'registered'), ('save', 'revoked', 'revoked'), ('invite', 'not_invited', 'invited'), ('resend', 'invited', 'invited'), ('register', 'invited', 'registered'), ('revoke', 'invited', 'revoked'), ('revoke', 'registered', 'revoked'), ('grant', 'not_invited', 'registered'), ('grant', 'revoked', 'invited'), ('grant', 'revoked', 'registered'), ('change_email', 'invited', 'not_invited'), ('unlock', 'registered', 'registered'))", name=op.f('ck_contact_moves_move_known')),
+    sa.ForeignKeyConstraint(['practice_id', 'contact_id'], ['contacts.practice_id', 'contacts.contact_id'], name=op.f('fk_contact_moves_practice_id_contact_id')),
+    sa.PrimaryKeyConstraint('practice_id', 'contact_id', 'no', name=op.f('pk_contact_moves'))
+    )
+    op.create_table('factors',
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('phone', sa.Text(), nullable=True),
+    sa.Column('question', sa.Text(), nullable=True),
+    sa.Column('answer_hash', sa.Text(), nullable=True),
+    sa.Column('set_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("CASE kind WHEN 'sms' THEN phone IS NOT NULL ELSE question IS NOT NULL AND answer_hash IS NOT NULL END", name=op.f('ck_factors_complete')),
+    sa.CheckConstraint("kind IN ('sms', 'question')", name=op.f('ck_factors_kind_known')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_factors_person_id')),
+    sa.PrimaryKeyConstraint('person_id', name=op.f('pk_factors'))
+    )
+    op.create_table('memberships',
+    sa.Column('practice_id', sa.Text(), nullable=False),
+    sa.Column('contact_id', sa.Text(), nullable=False),
+    sa.Column('account_id', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_memberships_person_id')),
+    sa.PrimaryKeyConstraint('practice_id', 'contact_id', name=op.f('pk_memberships')),
+    comment='who may enter where: one row per registered contact, kept by the same transaction that moves the contact'
+    )
+    op.create_index(op.f('ix_memberships_person_id'), 'memberships', ['person_id'], unique=False)
+    op.create_table('passwords',
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('no', sa.Integer(), nullable=False),
+    sa.Column('hash', sa.Text(), nullable=False),
+    sa.Column('set_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_passwords_person_id')),
+    sa.PrimaryKeyConstraint('person_id', 'no', name=op.f('pk_passwords'))
+    )
+    op.create_table('resets',
+    sa.Column('token_hash', sa.Text(), nullable=False),
+    sa.Column('reset_id', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tries_left', sa.Integer(), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('tries_left BETWEEN 0 AND 5', name=op.f('ck_resets_tries')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_resets_person_id')),
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_resets')),
+    sa.UniqueConstraint('reset_id', name=op.f('uq_resets_reset_id'))
+    )
+    op.create_index(op.f('ix_resets_person_id'), 'resets', ['person_id'], unique=False)
+    op.create_table('sessions',
+    sa.Column('token_hash', sa.Text(), nullable=False),
+    sa.Column('session_id', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('device', sa.Text(), nullable=False),
+    sa.Column('began_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('practice_id', sa.Text(), nullable=True),
+    sa.Column('contact_id', sa.Text(), nullable=True),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_sessions_person_id')),
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_sessions')),
+    sa.UniqueConstraint('session_id', name=op.f('uq_sessions_session_id'))
+    )
+    op.create_index(op.f('ix_sessions_person_id'), 'sessions', ['person_id'], unique=False)
+    op.create_index(op.f('ix_sessions_seen_at'), 'sessions', ['seen_at'], unique=False)
+    op.create_table('terms_signed',
+    sa.Column('person_id', sa.Text(), nullable=False),
+    sa.Column('terms', sa.Text(), nullable=False, comment='the version of the terms'),
+    sa.Column('signed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.person_id'], name=op.f('fk_terms_signed_person_id')),
+    sa.PrimaryKeyConstraint('person_id', 'terms', name=op.f('pk_terms_signed'))
+    )
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table('terms_signed')
+    op.drop_index(op.f('ix_sessions_seen_at'), table_name='sessions')
+    op.drop_index(op.f('ix_sessions_person_id'), table_name='sessions')
+    op.drop_table('sessions')
+    op.drop_index(op.f('ix_resets_person_id'), table_name='resets')
+    op.drop_table('resets')
+    op.drop_table('passwords')
+    op.drop_index(op.f('ix_memberships_person_id'), table_name='memberships')
+    op.drop_table('memberships')
+    op.drop_table('factors')
+    op.drop_table('contact_moves')
+    op.drop_index(op.f('ix_codes_person_id_purpose_made_at'), table_name='codes')
+    op.drop_table('codes')
     op.drop_table('record_numbers')
     op.drop_table('practices')
     op.drop_table('postings')
+    op.drop_table('persons')
     op.drop_index(op.f('ix_payments_practice_id_account_id_record_no'), table_name='payments')
     op.drop_table('payments')
     op.drop_index(op.f('ix_payment_marks_practice_id_invoice_id'), table_name='payment_marks')
@@ -340,11 +509,18 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_invoices_practice_id_account_id_first_billed_on_invoice_id'), table_name='invoices')
     op.drop_index('ix_invoices_open', table_name='invoices', postgresql_where='balance_cents > 0')
     op.drop_table('invoices')
+    op.drop_index(op.f('ix_invitations_address'), table_name='invitations')
+    op.drop_table('invitations')
+    op.drop_index(op.f('ix_failures_last_at'), table_name='failures')
+    op.drop_table('failures')
     op.drop_table('disputes')
     op.drop_index(op.f('ix_dispute_marks_practice_id_dispute_id'), table_name='dispute_marks')
     op.drop_table('dispute_marks')
     op.drop_index(op.f('ix_credits_practice_id_payer_id'), table_name='credits')
     op.drop_table('credits')
+    op.drop_index('uq_contacts_address', table_name='contacts', postgresql_where=sa.text("address <> ''"))
+    op.drop_index(op.f('ix_contacts_practice_id_account_id'), table_name='contacts')
+    op.drop_table('contacts')
     op.drop_index(op.f('ix_cases_practice_id_claim_id'), table_name='cases')
     op.drop_index('ix_cases_open', table_name='cases', postgresql_where="status = 'open'")
     op.drop_table('cases')
