@@ -1,8 +1,5 @@
 """Invoicing's tables. Every one belongs to a practice; status words are checked against the shapes of the events."""
 
-from collections.abc import Iterable
-from typing import get_args
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -14,42 +11,22 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    Numeric,
-    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
-from shared.db import new_metadata
+from services.invoicing.claim_tables import charge, claim, claim_mark, claim_note, dispute, hold, write_off
+from services.invoicing.columns import cents, key, metadata, one_of, words
 from shared.events.invoicing import Frequency, IssueKind
-from shared.events.types import DisputeReason, HoldSource, InvoiceStatus, LineStatus, PayerKind
+from shared.events.types import InvoiceStatus, LineStatus
 
-metadata = new_metadata()
+__all__ = ["charge", "claim", "claim_mark", "claim_note", "dispute", "hold", "metadata", "write_off"]
 APPEND_ONLY = ("claim_note", "write_off", "payment_claim")
 MEBIBYTE = 1024 * 1024
-
-
-def one_of(column: str, words: object) -> CheckConstraint:
-    """The column holds one of the words of a Literal."""
-    listed: Iterable[str] = get_args(words)
-    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in listed)})", name=column)
-
-
-def cents(name: str, **more: object) -> "Column[int]":
-    return Column(name, BigInteger, nullable=False, **more)  # type: ignore[arg-type]
-
-
-def key(*columns: str) -> PrimaryKeyConstraint:
-    return PrimaryKeyConstraint("practice_id", *columns)
-
-
-def words(name: str) -> "Column[str]":
-    return Column(name, Text, nullable=False)
-
 
 practice = Table(
     "practice",
@@ -125,127 +102,6 @@ account_payer = Table(  # a payer id belongs to one account
     key("payer_id"),
     ForeignKeyConstraint(["practice_id", "account_id"], ["account.practice_id", "account.account_id"]),
     Index(None, "practice_id", "account_id"),
-)
-claim = Table(
-    "claim",
-    metadata,
-    words("practice_id"),
-    words("claim_id"),
-    Column("version", BigInteger, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("service_date", Date, nullable=False),
-    Column("billed_on", Date, nullable=False),
-    words("payer_kind"),
-    words("payer_id"),
-    cents("total_cents"),
-    words("given_name"),
-    words("family_name"),
-    Column("rest", JSONB, nullable=False),  # what no rule of ours asks for: providers, other payers, numbers
-    Column("trace", Text),
-    Column("left_out", Boolean, nullable=False, server_default=text("false")),
-    Column("redrop_version", BigInteger),  # a re-drop waits for its re-issue: content, write-offs, first day
-    Column("redrop_revision", Integer),
-    Column("redrop_write_offs", ARRAY(Text)),
-    Column("reissue_on", Date),
-    key("claim_id"),
-    one_of("payer_kind", PayerKind),
-    CheckConstraint("total_cents >= 0", name="total_cents"),
-    CheckConstraint("num_nulls(redrop_version, redrop_revision, redrop_write_offs, reissue_on) IN (0, 4)", name="redrop"),
-    Index(None, "practice_id", "payer_id", "claim_id", postgresql_where=text("payer_kind = 'corporate'")),
-    Index("ix_claim_reissue", "practice_id", "reissue_on", postgresql_where=text("reissue_on IS NOT NULL")),
-)
-charge = Table(
-    "charge",
-    metadata,
-    words("practice_id"),
-    words("claim_id"),
-    words("charge_id"),
-    Column("position", Integer, nullable=False),
-    words("procedure_code"),
-    words("code_system"),
-    Column("modifiers", ARRAY(Text), nullable=False),
-    words("description"),
-    Column("units", Numeric, nullable=False),
-    cents("amount_cents"),
-    Column("diagnosis_codes", ARRAY(Text), nullable=False),
-    Column("service_date", Date),
-    key("claim_id", "charge_id"),
-    CheckConstraint("amount_cents >= 0", name="amount_cents"),
-)
-claim_mark = Table(  # the other system's words beside content; a row also for claims not heard of yet
-    "claim_mark",
-    metadata,
-    words("practice_id"),
-    words("claim_id"),
-    Column("void_version", BigInteger, nullable=False, server_default="0"),
-    Column("hold_version", BigInteger, nullable=False, server_default="0"),
-    Column("redrop_version", BigInteger, nullable=False, server_default="0"),
-    key("claim_id"),
-)
-hold = Table(
-    "hold",
-    metadata,
-    words("practice_id"),
-    words("claim_id"),
-    Column("hold_no", Integer, nullable=False),
-    words("hold_id"),
-    words("source"),
-    Column("dispute_id", Text),
-    Column("pm_version", BigInteger, nullable=False),
-    words("kick_code"),
-    words("reason"),
-    Column("note", Text),
-    Column("held_at", DateTime(timezone=True), nullable=False),
-    Column("act_by", Date, nullable=False),
-    Column("closed_at", DateTime(timezone=True)),
-    key("claim_id", "hold_no"),
-    UniqueConstraint("practice_id", "hold_id"),
-    one_of("source", HoldSource),
-    CheckConstraint("(source = 'dispute') = (dispute_id IS NOT NULL)", name="dispute"),
-    Index("uq_hold_dispute", "practice_id", "claim_id", unique=True, postgresql_where=text("closed_at IS NULL AND source = 'dispute'")),
-    Index("ix_hold_open", "practice_id", "act_by", "claim_id", postgresql_where=text("closed_at IS NULL")),
-)
-claim_note = Table(  # what happened to a claim, for the case's history; never edited
-    "claim_note",
-    metadata,
-    words("practice_id"),
-    words("claim_id"),
-    words("note_id"),
-    Column("at", DateTime(timezone=True), nullable=False),
-    words("who"),
-    words("what"),
-    words("move"),  # `BILLED → HOLD`, or nothing
-    key("claim_id", "note_id"),
-)
-dispute = Table(
-    "dispute",
-    metadata,
-    words("practice_id"),
-    words("dispute_id"),
-    words("claim_id"),
-    words("account_id"),
-    words("contact_id"),
-    words("reason"),
-    Column("note", Text),
-    Column("answer", Text),
-    Column("state", JSONB, nullable=False),  # the body of dispute.state
-    key("dispute_id"),
-    one_of("reason", DisputeReason),
-    Index(None, "practice_id", "claim_id"),
-)
-write_off = Table(
-    "write_off",
-    metadata,
-    words("practice_id"),
-    words("write_off_id"),
-    words("claim_id"),
-    words("charge_id"),
-    cents("amount_cents"),
-    words("reason"),
-    words("who"),
-    Column("at", DateTime(timezone=True), nullable=False),
-    key("write_off_id"),
-    CheckConstraint("amount_cents > 0", name="amount_cents"),
 )
 invoice = Table(
     "invoice",

@@ -100,19 +100,19 @@ def masked_charges(claim: Claim, case: Case, amounts: dict[str, money.Money]) ->
 
 def entries(posted: Sequence[Entry], payer_id: str) -> list[LineEntry]:
     """The movements in this employer's column, oldest first, each with its effect on the balance (BX-07)."""
-    kinds = {entry.entry_id: entry.kind for entry in posted}
+    ordered = sorted(posted, key=lambda entry: (entry.on, entry.entry_id))
     return [
         LineEntry(
             entry_id=entry.entry_id,
             on=entry.on,
             kind=entry.kind,
-            change_cents=-entry.amount_cents if kinds.get(entry.voids or "", entry.kind) in LOWERS else entry.amount_cents,
+            change_cents=-entry.amount_cents if entry.kind in LOWERS else entry.amount_cents,
             group=entry.group,
             code=entry.code,
             charge_id=entry.charge_id,
             cause=entry.cause.kind,
         )
-        for entry in posted
+        for entry in ordered
         if entry.payer_id == payer_id
     ]
 
