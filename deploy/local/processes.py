@@ -23,6 +23,7 @@ from deploy.local import plan as plans
 from deploy.local.places import ROOT, SAMPLE
 from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan
 from shared.db import setup
+from shared.migrate import migrate
 from shared.topics import create
 
 Say = Callable[[str], None]
@@ -75,11 +76,6 @@ class Product:
     def prepare(self) -> None:
         """Databases with their roles, migrations, topics: what an operator does before the services start. Repeatable."""
         asyncio.run(_set_up(self.plan))
-        migrations = {name: children.spawn([sys.executable, "-m", f"services.{name}", "migrate"], self.log(name),
-                                           env=plans.environment(self.plan, name), cwd=ROOT) for name in present()}
-        for name, migration in migrations.items():
-            if migration.wait():
-                raise RuntimeError(f"{name} could not migrate; {self.log(name)} ends:\n{self.log(name).read_text(errors='replace')[-3000:]}")
 
     def stop_all(self) -> None:
         """Services first, then tools, then the servers."""
@@ -167,4 +163,5 @@ def _environment(plan: Plan, name: str) -> dict[str, str]:
 async def _set_up(plan: Plan) -> None:
     for service in present():
         await setup(plan.admin_url, service, {role: plan.secrets[f"{service}_{role}"] for role in DATABASE_ROLES})
+        await migrate(service, plans.environment(plan, service)["DATABASE_OWNER_URL"])
     await create(plan.kafka)

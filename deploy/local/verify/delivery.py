@@ -116,7 +116,7 @@ def payments_have_receipts(facts: Facts) -> Iterator[str]:
 def disputes_have_holds(facts: Facts) -> Iterator[str]:
     """An open dispute has an open hold on its claim, and only one dispute of a claim is open (EP-16, EP-17)."""
     held = {(row["practice_id"], row["dispute_id"]) for row in facts.rows("invoicing", "hold") if row.get("closed_at") is None}
-    open_ones = Counter()
+    open_ones: Counter[tuple[str, str]] = Counter()
     for each in facts.newest.get("dispute.state", {}).values():
         if each.body and each.body["status"] == "open":
             open_ones[each.body["practice_id"], each.body["claim_id"]] += 1

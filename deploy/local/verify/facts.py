@@ -18,7 +18,7 @@ HUGE = ("outbox", "inbox", "document", "documents", "idempotency", "entries", "l
 
 @dataclass
 class Facts:
-    """`tables[service][table]` are rows; `newest[topic][key]` is the last record's body and the highest version seen; `captures` are the processor's."""
+    """`tables[service][table]` are rows, `newest[topic][key]` what a topic ends with, `captures` the processor's journal, `mails` the mailbox."""
 
     tables: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
     newest: dict[str, dict[str, "Newest"]] = field(default_factory=dict)
@@ -42,8 +42,10 @@ SUMS = {
     "posting": {
         "entry_sums": """SELECT practice_id, claim_id, charge_id, payer_kind, payer_id, sum(change_cents)::bigint AS cents,
             sum(amount_cents) FILTER (WHERE kind = 'payment')::bigint AS paid_cents FROM entries GROUP BY 1, 2, 3, 4, 5""",
-        "unbalanced": """SELECT practice_id, transaction_id, sum(amount_cents)::bigint AS cents FROM legs GROUP BY 1, 2 HAVING sum(amount_cents) <> 0""",
-        "receivables": """SELECT practice_id, claim_id, sum(amount_cents)::bigint AS cents FROM legs WHERE account = 'receivable' GROUP BY 1, 2""",
+        "unbalanced": """SELECT practice_id, transaction_id, sum(amount_cents)::bigint AS cents FROM legs
+            GROUP BY 1, 2 HAVING sum(amount_cents) <> 0""",
+        "receivables": """SELECT practice_id, claim_id, sum(amount_cents)::bigint AS cents FROM legs
+            WHERE account = 'receivable' GROUP BY 1, 2""",
         "accounts": "SELECT practice_id, account, sum(amount_cents)::bigint AS cents FROM legs GROUP BY 1, 2",
     },
     "invoicing": {"documents": "SELECT practice_id, document_id, octet_length(bytes) AS size FROM document"},

@@ -62,10 +62,11 @@ def captures_are_posted(facts: Facts) -> Iterator[str]:
     for row in facts.rows("posting", "shares"):
         shares[row["payment_id"]] += row["applied_cents"] + row["waiting_cents"]
     for payment_id, cents in sorted(taken):
-        row = posted.get(payment_id)
-        if row is None:
+        if payment_id not in posted:
             yield f"the capture {payment_id} of {cents} is not posted"
-        elif row["amount_cents"] != cents or len(row["parts_posted"]) != row["parts"]:
+            continue
+        row = posted[payment_id]
+        if row["amount_cents"] != cents or len(row["parts_posted"]) != row["parts"]:
             yield f"payment {payment_id}: captured {cents}, posted {row['amount_cents']} in {len(row['parts_posted'])} of {row['parts']} parts"
         elif shares[payment_id] + row["credited_cents"] != cents:
             yield f"payment {payment_id} of {cents}: {shares[payment_id]} on claims and {row['credited_cents']} credit"
