@@ -16,7 +16,7 @@ from services.invoicing.handlers.settle import Settled, settle
 from services.invoicing.store import Key, claims, disputes, invoices, practices
 from services.invoicing.store.claims import Found
 from services.invoicing.store.practices import Practice
-from shared import ids, outbox
+from shared import ids, outbox, telemetry
 from shared.events.ingress import ClaimHoldRequested, ClaimRedropRequested
 from shared.events.invoicing import CLAIM_CORRECTED, CLAIM_HELD, CLAIM_REDROPPED, ClaimHeld, ClaimRedropped, WriteOff
 from shared.events.types import HoldSource
@@ -96,7 +96,7 @@ async def hold_by_staff(tx: AsyncConnection, now: datetime, key: Key, reason: st
     if not await claims.existing(tx, [key]):
         raise Refused(f"There is no claim {key[1]}")
     await put_on_hold(tx, now, await practices.get(tx, key[0]), key, "staff", "STAFF", reason.strip(), who=who)
-    await settle(tx, now, [key])
+    await settle(tx, now, [key], traces={key: telemetry.traceparent()})
 
 
 async def pm_hold(tx: AsyncConnection, now: datetime, practice: Practice, message: Message[ClaimHoldRequested]) -> None:
@@ -139,7 +139,7 @@ async def redrop(tx: AsyncConnection, now: datetime, key: Key, decision: Decisio
     holds, _ = await claims.open_holds(tx, key)
     if not holds:
         raise Refused(f"Claim {key[1]} is not on HOLD")
-    return await _release(tx, now, practice, key, holds, holds, decision, who, None)
+    return await _release(tx, now, practice, key, holds, holds, decision, who, telemetry.traceparent())
 
 
 async def correct(tx: AsyncConnection, now: datetime, key: Key, decision: Decision, who: str) -> Settled:
@@ -151,7 +151,7 @@ async def correct(tx: AsyncConnection, now: datetime, key: Key, decision: Decisi
     if decision.write_offs:
         raise Refused("A write-off is posted with the re-drop. Choose Save and re-drop")
     await _correct(tx, now, key, found, decision, who)
-    return await settle(tx, now, [key])
+    return await settle(tx, now, [key], traces={key: telemetry.traceparent()})
 
 
 async def _correct(tx: AsyncConnection, now: datetime, key: Key, found: Found, decision: Decision, who: str) -> Found:
