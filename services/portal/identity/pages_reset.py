@@ -55,7 +55,7 @@ def make_router(service: Service) -> APIRouter:
             errors=errors,
             proof=proof,
             question=found.recovery.question,
-            phone=masked_phone(to) if to else "",
+            number=masked_phone(to) if to else "",
             sent=found.sent_to == to,
             hint=WORDS,
             here=request.url.path.removesuffix("/code"),

@@ -90,7 +90,7 @@ def forget(request: Request) -> None:
 
 def own_page(address: str) -> str:
     """The address if it is a page of the employers' portal, else home: nobody is led elsewhere after a log-in."""
-    inside = address.startswith("/employerportal/") and not address.startswith((LOGIN, LOG_OUT, STAY)) and "\\" not in address
+    inside = address.startswith(HOME) and not address.startswith((LOGIN, LOG_OUT, STAY)) and ".." not in address and "\\" not in address
     return address if inside else HOME
 
 
