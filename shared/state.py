@@ -1,16 +1,18 @@
 """State copies: a row is replaced only by a newer version, so order and repeats of a versioned topic do not matter (events: two kinds)."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, delete, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Table, TextClause, delete, text, tuple_
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.events import ENCODER
 from shared.messages import Handler, Message
 
-CHUNK = 500  # rows per statement: 65,535 parameters are the driver's limit
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -25,17 +27,28 @@ async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[s
         if at not in newest or row["version"] >= newest[at]["version"]:
             newest[at] = row
     ordered = [dict(newest[at]) for at in sorted(newest)]
-    kept: set[tuple[Any, ...]] = set()
-    for start in range(0, len(ordered), CHUNK):
-        new = insert(table).values(ordered[start : start + CHUNK])
-        changed = {column.name: new.excluded[column.name] for column in table.c if column.name in ordered[0] and column.name not in key}
-        stored = await tx.execute(
-            new.on_conflict_do_update(index_elements=key, set_=changed, where=table.c.version < new.excluded.version).returning(
-                *(table.c[name] for name in key)
-            )
-        )
-        kept.update(tuple(row) for row in stored)
+    if not ordered:
+        return []
+    stored = await tx.execute(_upsert(table, tuple(ordered[0])), {"rows": ENCODER.encode(ordered).decode()})
+    kept = {tuple(row) for row in stored}
     return [row for row in ordered if tuple(row[name] for name in key) in kept]
+
+
+@cache
+def _upsert(table: Table, columns: tuple[str, ...]) -> TextClause:
+    """One statement with one parameter, whatever the number of rows: neither is compiled or prepared anew for each batch.
+
+    The function gives the rows in the order of the array, which is key order.
+    """
+    key = [column.name for column in table.primary_key]
+    types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
+    names = ", ".join(f'"{name}"' for name in columns)
+    new = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
+    return text(
+        f'INSERT INTO "{table.name}" AS kept ({names}) SELECT {names} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types})'
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {new} WHERE kept.version < excluded.version"
+        f" RETURNING {', '.join(f'kept.{name}' for name in key)}"
+    )
 
 
 def keeper(table: Table, key: str, *more: str) -> Handler:

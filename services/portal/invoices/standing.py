@@ -28,11 +28,14 @@ _INVOICES = text(
     "SELECT invoice_id, account_id, number, version, status, due_on, balance_cents, payable_cents, payment_ids FROM invoices"
     " WHERE practice_id = :practice_id AND invoice_id IN :invoices ORDER BY invoice_id"
 ).bindparams(bindparam("invoices", expanding=True))
-_LOCK_INVOICES = text(f"{_INVOICES.text} FOR UPDATE").bindparams(bindparam("invoices", expanding=True))
+# Code points decide the order, as they do for the consumer that writes these rows.
+_LOCK_INVOICES = text(
+    "SELECT 1 FROM invoices WHERE practice_id = :practice_id AND invoice_id IN :invoices ORDER BY invoice_id COLLATE \"C\" FOR UPDATE"
+).bindparams(bindparam("invoices", expanding=True))
 # All lines of a claim stand for the claim: whoever wants it, by whatever line, meets there. Lines are locked in the order in which
 # the consumer writes them.
 _LOCK_CLAIMS = text(
-    "SELECT 1 FROM lines WHERE practice_id = :practice_id AND claim_id = ANY(:claims) ORDER BY line_id FOR UPDATE"
+    "SELECT 1 FROM lines WHERE practice_id = :practice_id AND claim_id = ANY(:claims) ORDER BY line_id COLLATE \"C\" FOR UPDATE"
 ).bindparams(bindparam("claims", type_=ARRAY(Text)))
 
 
