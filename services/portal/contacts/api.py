@@ -5,14 +5,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.portal.contacts import access, show, store
+from services.portal.contacts import access, store
 from services.portal.contacts.forms import wanted
 from services.portal.contacts.status import Move, Refused
 from services.portal.contacts.store import Contact
 from services.portal.identity import store as people
 from services.portal.identity.gates import letters_of
+from services.portal.invoices.tables import accounts
 from shared.auth import Staff, staff
 from shared.events.portal import ContactRole
 from shared.http import Problem
@@ -90,7 +92,8 @@ def make_router(service: Service) -> APIRouter:
 
 
 async def _known(tx: AsyncConnection, practice_id: str, account_id: str) -> None:
-    if await show.account(tx, practice_id, account_id) is None:
+    wanted = accounts.c.practice_id == practice_id, accounts.c.account_id == account_id
+    if (await tx.execute(select(accounts.c.account_id).where(*wanted))).one_or_none() is None:
         raise Problem(404, "This account is not here yet", "A new account arrives within seconds. Try again.", headers={"Retry-After": "1"})
 
 

@@ -36,7 +36,7 @@ def make_router(service: Service) -> APIRouter:
     invoicing = service.settings.staff_links.get("invoicing", "").rstrip("/")
 
     async def known(tx: AsyncConnection, practice_id: str, account_id: str) -> Account:
-        found = await show.account(tx, practice_id, account_id)
+        found = await show.account(tx, practice_id, account_id, clock.business())
         if found is None:
             raise Problem(404, "This account is not here yet", "A new account arrives within seconds. Open the page again.")
         return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from services.portal.identity import store as people
 from services.portal.identity.addresses import is_email, show_phone
 from services.portal.identity.places import Home, home
 from services.portal.invoices.tables import accounts, invoices
+from shared.clock import local_date
 from shared.money import usd
 from shared.web.show import staff_day, staff_moment
 
@@ -49,13 +50,14 @@ class Account:
 
     account_id: str
     name: str
+    standing: str
     lead: str
     figures: list[tuple[str, str, str]]
     home: Home
 
 
-async def account(tx: AsyncConnection, practice_id: str, account_id: str) -> Account | None:
-    """The account as far as the portal knows it; none where no copy has arrived."""
+async def account(tx: AsyncConnection, practice_id: str, account_id: str, now: datetime) -> Account | None:
+    """The account as far as the portal knows it, as it stands at this business time; none where no copy has arrived."""
     wanted = accounts.c.practice_id == practice_id, accounts.c.account_id == account_id
     row = (await tx.execute(select(accounts).where(*wanted))).one_or_none()
     if row is None:
@@ -64,7 +66,9 @@ async def account(tx: AsyncConnection, practice_id: str, account_id: str) -> Acc
     overdue = func.coalesce(func.sum(invoices.c.balance_cents).filter(invoices.c.status == "overdue"), 0)
     mine = invoices.c.practice_id == practice_id, invoices.c.account_id == account_id
     sums = (await tx.execute(select(open_sum.label("balance"), overdue.label("overdue")).where(*mine))).one()
-    return Account(account_id, row.name, _lead(row.body), _figures(row.body, int(sums.balance), int(sums.overdue)), await home(tx, practice_id))
+    here = await home(tx, practice_id)
+    figures = _figures(row.body, int(sums.balance), int(sums.overdue))
+    return Account(account_id, row.name, _standing(row.body, local_date(now, here.zone)), _lead(row.body), figures, here)
 
 
 async def rows(tx: AsyncConnection, practice_id: str, account_id: str, zone: str) -> list[Row]:
@@ -133,6 +137,14 @@ def _clock(at: datetime, zone: str) -> str:
     return staff_moment(at, zone).partition(" ")[2]
 
 
+def _standing(body: Mapping[str, Any], today: date) -> str:
+    if body["effective_on"] and today < date.fromisoformat(body["effective_on"]):
+        return "Not yet effective"
+    if body["expires_on"] and today > date.fromisoformat(body["expires_on"]):
+        return "Expired"
+    return "Active"
+
+
 def _lead(body: Mapping[str, Any]) -> str:
     place = body["address"]
     parts = [place["line1"], place.get("line2"), place["city"], f"{place['state']} {place.get('zip') or ''}".strip()]
@@ -142,7 +154,7 @@ def _lead(body: Mapping[str, Any]) -> str:
 
 def _figures(body: Mapping[str, Any], balance: int, overdue: int) -> list[tuple[str, str, str]]:
     run = body.get("next_run_on")
-    when = f"{staff_day(datetime.fromisoformat(run))}, {body['frequency']}" if run else "–"
+    when = f"{staff_day(date.fromisoformat(run))}, {body['frequency']}" if run else "–"
     return [
         ("Account balance", usd(balance), ""),
         ("Overdue", usd(overdue), "overdue" if overdue else ""),

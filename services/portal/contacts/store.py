@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.contacts.status import ContactRole, Move, Status, moved
@@ -112,7 +113,7 @@ async def last_moves(tx: AsyncConnection, practice_id: str, account_id: str) -> 
     """The newest move of each contact of an account."""
     at = (contacts.c.practice_id == contact_moves.c.practice_id) & (contacts.c.contact_id == contact_moves.c.contact_id)
     wanted = select(contact_moves).join(contacts, at).where(contacts.c.practice_id == practice_id, contacts.c.account_id == account_id)
-    newest = wanted.distinct(contact_moves.c.contact_id).order_by(contact_moves.c.contact_id, contact_moves.c.no.desc())
+    newest = wanted.ext(distinct_on(contact_moves.c.contact_id)).order_by(contact_moves.c.contact_id, contact_moves.c.no.desc())
     return {row.contact_id: _moved(row) for row in await tx.execute(newest)}
 
 
