@@ -85,16 +85,19 @@ async def _places_and_people(plan: Plan, say: Say) -> None:
 async def _weeks(plan: Plan, at: Where, http: httpx.AsyncClient, accounts: list[dict[str, Any]], say: Say) -> None:
     """The claims week by week, each followed by its Monday and the billing run of that Monday."""
     monday, claims = FIRST_DAY, publisher.lines(DATA / "claims.jsonl")
-    while monday <= LAST_DAY:
-        until = min(monday + timedelta(days=6), LAST_DAY)
-        week = [claim for claim in claims if monday.isoformat() <= claim["billed_on"] <= until.isoformat()]
-        await publisher.publish(plan.kafka, "claim.billed", week, "claim_id", at=clockfile.now(plan.clock))
-        await settled.settle(at)
-        monday += timedelta(days=7)
-        if monday <= LAST_DAY:
-            clockfile.put(plan.clock, _morning(monday))
-            await _billed(http, at, accounts, monday)
-            say(f"week before {monday}: {len(week)} claims, billed")
+    async with settled.watching(plan.kafka) as lag:
+        while monday <= LAST_DAY:
+            until = min(monday + timedelta(days=6), LAST_DAY)
+            week = [claim for claim in claims if monday.isoformat() <= claim["billed_on"] <= until.isoformat()]
+            await publisher.publish(plan.kafka, "claim.billed", week, "claim_id", at=clockfile.now(plan.clock))
+            async with asyncio.timeout(60):
+                while (await lag()).get("invoicing.claims", 1):
+                    await asyncio.sleep(0.05)
+            monday += timedelta(days=7)
+            if monday <= LAST_DAY:
+                clockfile.put(plan.clock, _morning(monday))
+                await _billed(http, at, accounts, monday)
+                say(f"week before {monday}: {len(week)} claims, billed")
     say(f"{len(claims)} claims published, {FIRST_DAY} to {LAST_DAY}")
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -13,18 +15,21 @@ from deploy.local.visitor import Where
 GROUPS = ("invoicing.", "portal.", "posting.", "contracts.", "notifier.")
 
 
-async def lag(kafka: str) -> dict[str, int]:
-    """Records not yet taken in, by consumer group."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+@asynccontextmanager
+async def watching(kafka: str) -> AsyncIterator[Callable[[], Awaitable[dict[str, int]]]]:
+    """Gives a function that counts the records not yet taken in, by consumer group."""
+    admin, consumer = AIOKafkaAdminClient(bootstrap_servers=kafka), AIOKafkaConsumer(bootstrap_servers=kafka)
     await admin.start()
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     await consumer.start()
-    try:
+
+    async def lag() -> dict[str, int]:
         groups = [group[0] for group in await admin.list_consumer_groups() if group[0].startswith(GROUPS)]
         committed: dict[str, dict[TopicPartition, Any]] = {group: await admin.list_consumer_group_offsets(group) for group in groups}
-        partitions = sorted({partition for offsets in committed.values() for partition in offsets})
-        ends = await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(sorted({partition for offsets in committed.values() for partition in offsets}))
         return {group: sum(max(0, ends[p] - max(0, at.offset)) for p, at in offsets.items()) for group, offsets in committed.items()}
+
+    try:
+        yield lag
     finally:
         await consumer.stop()
         await admin.close()
@@ -45,11 +50,12 @@ async def unsent(admin_url: str, services: list[str]) -> dict[str, int]:
 async def settle(where: Where, within: float = 120) -> float:
     """Waits until two looks in a row find nothing under way; returns the seconds it took. Raises TimeoutError naming what is left."""
     began, quiet = time.monotonic(), 0
-    while quiet < 2:
-        behind = {group: count for group, count in (await lag(where["kafka"])).items() if count}
-        left = {name: count for name, count in (await unsent(where["operator"]["postgres"], list(where["services"]))).items() if count}
-        quiet = 0 if behind or left else quiet + 1
-        if time.monotonic() - began > within:
-            raise TimeoutError(f"not at rest after {within:.0f} s: behind {behind}, not published {left}")
-        await asyncio.sleep(0.1)
+    async with watching(where["kafka"]) as lag:
+        while quiet < 2:
+            behind = {group: count for group, count in (await lag()).items() if count}
+            left = {name: count for name, count in (await unsent(where["operator"]["postgres"], list(where["services"]))).items() if count}
+            quiet = 0 if behind or left else quiet + 1
+            if time.monotonic() - began > within:
+                raise TimeoutError(f"not at rest after {within:.0f} s: behind {behind}, not published {left}")
+            await asyncio.sleep(0.1)
     return time.monotonic() - began

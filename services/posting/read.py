@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import BigInteger, Row, cast, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,8 +63,8 @@ async def transactions(tx: AsyncConnection, practice_id: str, batch_id: str, lim
     shares = (
         select(
             tables.shares.c.payment_id,
-            func.sum(tables.shares.c.applied_cents).label("applied_cents"),
-            func.sum(tables.shares.c.waiting_cents).label("waiting_cents"),
+            cast(func.sum(tables.shares.c.applied_cents), BigInteger).label("applied_cents"),
+            cast(func.sum(tables.shares.c.waiting_cents), BigInteger).label("waiting_cents"),
             func.array_agg(aggregate_order_by(tables.shares.c.claim_id, tables.shares.c.claim_id)).label("claim_ids"),
         )
         .where(tables.shares.c.practice_id == practice_id)
@@ -110,7 +110,7 @@ async def practice(tx: AsyncConnection, practice_id: str) -> Row[Any] | None:
 async def awaiting(tx: AsyncConnection, practice_id: str, kind: str, limit: int = 50) -> list[Row[Any]]:
     """Claims asked of payers of this kind with something open, oldest service first: what there is to post."""
     column = tables.columns.c
-    open_cents = func.sum(column.balance_cents).label("open_cents")
+    open_cents = cast(func.sum(column.balance_cents), BigInteger).label("open_cents")  # a sum of bigint is numeric
     joined = (
         select(claim.claim_id, claim.current_payer_id, open_cents, tables.patients.c.given_name, tables.patients.c.family_name)
         .join_from(tables.claims, tables.columns, (claim.practice_id == column.practice_id) & (claim.claim_id == column.claim_id))
