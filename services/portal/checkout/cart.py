@@ -1,7 +1,7 @@
 """A person's cart for one account: it survives a log-out, and what can no longer be paid leaves it with a word (EP-26)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, text, update
@@ -76,7 +76,7 @@ async def read(tx: AsyncConnection, here: Here) -> Cart:
     """The cart as it can be paid now. What is closed or being paid leaves it here, and is named."""
     seen = {row.invoice_id: row.seen_cents for row in await _rows(tx, here)}
     found = await standing.read(tx, here.practice_id, seen)
-    every = [Item(*found[invoice_id], seen_cents) for invoice_id, seen_cents in seen.items() if invoice_id in found]
+    every = _apart([Item(*found[invoice_id], seen_cents) for invoice_id, seen_cents in seen.items() if invoice_id in found])
     gone = [item for item in every if item.payable.why in ("closed", "pending", "in_review")]
     payers = await _payers(tx, here, [item.invoice.invoice_id for item in gone])
     left = tuple((f"Invoice {item.invoice.number} left your cart.", _why(item, payers)) for item in gone)
@@ -84,6 +84,17 @@ async def read(tx: AsyncConnection, here: Here) -> Cart:
         await remove(tx, here, [item.invoice.invoice_id for item in gone])
     stay = [item for item in every if item not in gone]
     return Cart(tuple(item for item in stay if item.cents), tuple(item for item in stay if not item.cents), left)
+
+
+def _apart(items: list[Item]) -> list[Item]:
+    """While a claim moves from one invoice to another, both copies may ask for it: the second waits."""
+    claims: set[str] = set()
+    apart = []
+    for item in items:
+        own = {line.claim_id for line in item.payable.lines}
+        apart.append(replace(item, payable=Payable(why="updating")) if own & claims else item)
+        claims |= own
+    return apart
 
 
 async def saw(tx: AsyncConnection, here: Here, cart: Cart) -> None:
