@@ -11,3 +11,5 @@ class Settings(Shared):
     sealing_public_key: str
     invoicing_url: str
     portal_url: str
+    session_idle_minutes: int = 15
+    session_hours: int = 12

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from services.portal.identity import codes, failures
+from services.portal.tables import PLATFORM_TABLES, metadata
 from shared.auth import unguarded
 from shared.events.portal import CONTACT_STATE, PASSWORD_RESET_REQUESTED, SIGNIN_CODE_REQUESTED
 from tests.portal.people import ANSWER, OTHER, PASSWORD, QUESTION, Rooms, rooms, words
@@ -370,3 +371,32 @@ async def test_old_counts_of_addresses_that_nobody_has_are_forgotten(rooms: Room
     async with rooms.app.begin() as tx:
         assert await failures.sweep(tx, rooms.clock.system()) == 1
     assert await rooms.value("SELECT count(*) FROM failures") == 1
+
+
+@pytest.mark.req("EP-25")
+async def test_the_guide_needs_no_log_in_and_the_log_in_page_says_how_long_mail_takes(rooms: Rooms):
+    guide = await rooms.browser().get("/employerportal/guide?practice=7")
+    assert "Then ask Saltmarsh Occupational Health, (555) 010-0142 to send it again" in words(guide)
+    login = await rooms.browser().get(LOGIN)
+    assert "Mail can take 5 to 10 minutes; please look in spam too" in words(login) and "/employerportal/guide" in login.text
+
+
+@pytest.mark.req("EP-08")
+async def test_the_limits_of_a_session_can_be_set(rooms: Rooms):
+    _, browser = await rooms.registered()
+    for minutes, way in ((30, 200), (5, 303)):
+        rooms.web.state.service.settings.session_idle_minutes = minutes
+        rooms.clock.move(minutes=minutes - 1)
+        assert (await browser.get(HOME, follow_redirects=False)).status_code == 200
+        rooms.clock.move(minutes=6 if minutes == 5 else 0)
+        assert (await browser.get(HOME, follow_redirects=False)).status_code == way
+
+
+@pytest.mark.req("PF-08")
+async def test_only_tables_of_persons_stand_outside_row_level_security(rooms: Rooms):
+    rows = await rooms.rows("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT relrowsecurity")
+    outside = {row.relname for row in rows} & set(metadata.tables)
+    assert outside == set(PLATFORM_TABLES)
+    await rooms.registered()
+    async with rooms.app.begin("8") as tx:
+        assert list(await tx.exec_driver_sql("SELECT * FROM contacts")) == []

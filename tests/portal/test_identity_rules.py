@@ -198,7 +198,7 @@ async def test_terms_signed_twice_at_once_register_once(rooms: Rooms):
             async with rooms.app.begin() as tx:
                 found = await registration.opened(tx, link.rsplit("/", 1)[1])
                 await barrier.wait()
-                await registration.complete(tx, rooms.clock, found, "A browser")
+                await registration.complete(tx, rooms.clock, rooms.gates.limits, found, "A browser")
             return "registered"
         except Registered:
             return "was already"

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from services.portal.identity import codes, failures, pages_login, pages_register, pages_reset, pages_self, sessions
+from services.portal.identity.gates import gates_of
 from shared.service import Service
 
 SWEEP_SECONDS = 3600
@@ -19,6 +20,6 @@ def register(service: Service) -> None:
     async def sweep() -> int:
         async with service.worker.begin() as tx:
             now = service.clock.system()
-            return await sessions.sweep(tx, now) + await codes.sweep(tx, now) + await failures.sweep(tx, now)
+            return await sessions.sweep(tx, now, gates_of(service).limits) + await codes.sweep(tx, now) + await failures.sweep(tx, now)
 
     service.job("identity sweep", SWEEP_SECONDS, sweep)

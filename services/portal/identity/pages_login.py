@@ -10,6 +10,7 @@ from services.portal.identity import invitations, sessions, signin
 from services.portal.identity import store as people
 from services.portal.identity.gates import gates_of
 from services.portal.identity.here import CHOOSE, LOG_OUT, LOGIN, STAY
+from services.portal.identity.password import WORDS
 from services.portal.identity.places import Choice, Home, choices, remember, welcome
 from services.portal.identity.session import COOKIE, forget, keep, logged_in, own_page
 from services.portal.identity.sessions import Session
@@ -20,7 +21,7 @@ from shared.web import page, redirect
 
 Someone = Annotated[Session, Depends(logged_in)]
 TERMS_PAGE = "/employerportal/terms"
-TIMED_OUT = ("You were logged out because nothing happened for 15 minutes.", "Log in to go on where you were.")
+GUIDE = "/employerportal/guide"
 
 
 def make_router(service: Service) -> APIRouter:
@@ -31,7 +32,7 @@ def make_router(service: Service) -> APIRouter:
     async def login(request: Request, next: str = "", ended: str = "") -> Response:
         token = request.cookies.get(COOKIE, "")
         async with service.app.begin() as tx:
-            if token and await sessions.renew(tx, service.clock.system(), token):
+            if token and await sessions.renew(tx, service.clock.system(), token, gates.limits):
                 return redirect(request, own_page(next))
         if token:
             forget(request)
@@ -52,7 +53,7 @@ def make_router(service: Service) -> APIRouter:
     @router.post(LOG_OUT, dependencies=[Depends(public)])
     async def log_out(request: Request) -> Response:
         async with service.app.begin() as tx:
-            session = await sessions.renew(tx, service.clock.system(), request.cookies.get(COOKIE, ""))
+            session = await sessions.renew(tx, service.clock.system(), request.cookies.get(COOKIE, ""), gates.limits)
             if session:
                 await sessions.end(tx, session.person_id, session.session_id)
         forget(request)
@@ -62,8 +63,13 @@ def make_router(service: Service) -> APIRouter:
     async def stay(request: Request) -> Response:
         """One press of *Stay logged in*. It says 401 when it came too late: a redirect would look like an answer to the script."""
         async with service.app.begin() as tx:
-            session = await sessions.renew(tx, service.clock.system(), request.cookies.get(COOKIE, ""))
+            session = await sessions.renew(tx, service.clock.system(), request.cookies.get(COOKIE, ""), gates.limits)
         return Response(status_code=204 if session else 401)
+
+    @router.get(GUIDE, dependencies=[Depends(public)])
+    async def guide(request: Request) -> Response:
+        """One page for who cannot get in (EP-25); what stands behind the log-in has its own help."""
+        return page(request, "identity/guide.html.j2", home=await welcome(request), hint=WORDS)
 
     @router.get(CHOOSE)
     async def choose(request: Request, session: Someone, next: str = "", practice: str = "") -> Response:
@@ -116,7 +122,8 @@ def make_router(service: Service) -> APIRouter:
         return redirect(request, _then(CHOOSE, next))
 
     def _login_page(request: Request, home: Home, errors: dict[str, str], email: str, next: str, timed_out: bool = False) -> Response:
-        shown = {"home": home, "errors": errors, "email": email, "next": next, "timed_out": TIMED_OUT if timed_out else None}
+        minutes = int(gates.limits.idle.total_seconds()) // 60
+        shown = {"home": home, "errors": errors, "email": email, "next": next, "timed_out": timed_out, "minutes": minutes}
         return page(request, "identity/login.html.j2", status=422 if errors else 200, **shown)
 
     async def _enter(request: Request, tx: AsyncConnection, session: Session, to: Choice, next: str) -> Response:

@@ -229,7 +229,7 @@ def make_router(service: Service) -> APIRouter:
         device = sessions.device_words(request.headers.get("user-agent", ""))
         try:
             async with service.app.begin() as tx:
-                session = await registration.complete(tx, service.clock, found, device)
+                session = await registration.complete(tx, service.clock, gates.limits, found, device)
         except Registered as done:
             raise SeeOther(f"{LOGIN}?practice={done.practice_id}") from done
         except DeadLink as dead:

@@ -67,9 +67,9 @@ def make_router(service: Service) -> APIRouter:
     @router.get("/sessions")
     async def devices(request: Request, here: Me) -> Response:
         async with service.app.begin() as tx:
-            mine = await sessions.of_person(tx, service.clock.system(), here.person_id)
+            mine = await sessions.of_person(tx, service.clock.system(), here.person_id, gates.limits)
         zone = request.state.practice["zone"]
-        return page(request, "identity/sessions.html.j2", here=here, sessions=mine, zone=zone)
+        return page(request, "identity/sessions.html.j2", here=here, sessions=mine, zone=zone, limits=gates.limits)
 
     @router.post("/sessions/{session_id}/end")
     async def end(request: Request, here: Me, session_id: str) -> Response:

@@ -14,6 +14,7 @@ from services.portal.identity import invitations, sessions
 from services.portal.identity import store as people
 from services.portal.identity.invitations import Link, Place
 from services.portal.identity.places import Choice, choices
+from services.portal.identity.sessions import Limits
 from services.portal.identity.store import AddressTaken, Person
 from services.portal.identity.tables import Kind
 from services.portal.identity.terms import VERSION
@@ -104,7 +105,7 @@ async def confirm_email(tx: AsyncConnection, now: datetime, registration: Regist
     return await people.add(tx, now, Kind.EMPLOYER, registration.contact.email, registration.contact.name)
 
 
-async def complete(tx: AsyncConnection, clock: Clock, registration: Registration, device: str) -> str:
+async def complete(tx: AsyncConnection, clock: Clock, limits: Limits, registration: Registration, device: str) -> str:
     """Signs the terms, opens every account this address is invited to, and begins a session; returns its token. Registered when done already."""
     assert registration.person and registration.chosen
     person = await people.lock(tx, registration.person.person_id)
@@ -116,7 +117,7 @@ async def complete(tx: AsyncConnection, clock: Clock, registration: Registration
     await people.start_at(tx, person.person_id, chosen.practice_id, chosen.contact_id)
     await join(tx, clock, person)
     token = await sessions.begin(tx, clock.system(), person.person_id, device)
-    begun = await sessions.renew(tx, clock.system(), token)
+    begun = await sessions.renew(tx, clock.system(), token, limits)
     if begun is None or not await sessions.choose(tx, begun.session_id, person.person_id, chosen.practice_id, chosen.contact_id):
         raise DeadLink(chosen.practice_id)
     return token

@@ -1,6 +1,5 @@
 """The guards of the employers' pages: who has logged in, and for which account they are here."""
 
-from datetime import datetime
 from typing import Annotated, cast
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +9,7 @@ from sqlalchemy import select
 from services.portal.contacts.tables import contacts
 from services.portal.frame import dress
 from services.portal.identity import sessions
+from services.portal.identity.gates import gates_of
 from services.portal.identity.here import CHOOSE, HOME, LOG_OUT, LOGIN, STAY, Here, Role
 from services.portal.identity.sessions import Session
 from shared.http import Problem, SeeOther, for_program, guard
@@ -33,7 +33,7 @@ async def logged_in(request: Request) -> Session:
     service: Service = request.app.state.service
     token = request.cookies.get(COOKIE, "")
     async with service.app.begin() as tx:
-        session = await sessions.renew(tx, service.clock.system(), token) if token else None
+        session = await sessions.renew(tx, service.clock.system(), token, gates_of(service).limits) if token else None
     if session is None:
         if for_program(request):
             raise Problem(401, "Please log in")
@@ -68,12 +68,13 @@ async def signed_in(request: Request, session: Annotated[Session, Depends(logged
 
 
 def idle(request: Request, zone: str, kept: str = "") -> Idle:
-    """The warning of the page around this request: 2 minutes before 15 idle ones are over, or before the 12 hours end."""
+    """The warning of the page around this request: 2 minutes before the session ends, by idleness or by its age."""
     session: Session = request.state.session
-    now: datetime = request.app.state.service.clock.system()
-    end = min(now + sessions.IDLE, session.began_at + sessions.ABSOLUTE)
+    gates = gates_of(request.app.state.service)
+    now = gates.clock.system()
+    end = min(now + gates.limits.idle, session.began_at + gates.limits.absolute)
     seconds = max(0, int((end - now).total_seconds()))
-    before = int((sessions.IDLE - sessions.WARN).total_seconds())
+    before = int(sessions.WARNED.total_seconds())
     leave = f"{LOGIN}?next={way_back(request)}&ended=yes"
     at = moment(end, zone).split(", ")[-1]
     return Idle(warn=max(0, seconds - before), end=seconds, stay=STAY, leave=leave, log_out=LOG_OUT, ends=at, kept=kept)

@@ -1,4 +1,4 @@
-"""Sessions of employers as rows: begun at log-in, renewed by each request, over after 15 idle minutes or 12 hours (EP-08).
+"""Sessions of employers as rows: begun at log-in, renewed by each request, over when idle for long, or after half a day (EP-08).
 
 Times are the system clock's. The cookie holds a random token; the row holds its hash only.
 """
@@ -16,11 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.identity.tables import memberships, persons, sessions
 from shared import ids
 
-IDLE = timedelta(minutes=15)
-WARN = timedelta(minutes=13)
-ABSOLUTE = timedelta(hours=12)
+WARNED = timedelta(minutes=2)  # so long before the end the page warns
 BROWSERS = (("Edge", "Edg/"), ("Opera", "OPR/"), ("Firefox", "Firefox/|FxiOS/"), ("Chrome", "Chrom(e|ium)/|CriOS/"), ("Safari", "Safari/"))
 SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac", "Mac OS|Macintosh"), ("Linux", "Linux"))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a session ends by itself (EP-08): after so long without a request, and after so long in all."""
+
+    idle: timedelta = timedelta(minutes=15)
+    absolute: timedelta = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,9 @@ async def begin(tx: AsyncConnection, now: datetime, person_id: str, device: str)
     return token
 
 
-async def renew(tx: AsyncConnection, now: datetime, token: str) -> Session | None:
+async def renew(tx: AsyncConnection, now: datetime, token: str, limits: Limits) -> Session | None:
     """The live session of this token, its idle time counted from now; none when it is over, ended, or was never there."""
-    mine = (sessions.c.token_hash == token_hash(token)) & _live(now)
+    mine = (sessions.c.token_hash == token_hash(token)) & _live(now, limits)
     found = await tx.execute(update(sessions).where(mine).values(seen_at=func.greatest(sessions.c.seen_at, now)).returning(sessions.c.session_id))
     session_id = found.scalar_one_or_none()
     if session_id is None:
@@ -63,9 +69,9 @@ async def renew(tx: AsyncConnection, now: datetime, token: str) -> Session | Non
     return Session(**row._mapping)
 
 
-async def of_person(tx: AsyncConnection, now: datetime, person_id: str) -> list[Session]:
+async def of_person(tx: AsyncConnection, now: datetime, person_id: str, limits: Limits) -> list[Session]:
     """A person's live sessions, the newest used first."""
-    rows = await tx.execute(_sessions().where(sessions.c.person_id == person_id, _live(now)).order_by(sessions.c.seen_at.desc()))
+    rows = await tx.execute(_sessions().where(sessions.c.person_id == person_id, _live(now, limits)).order_by(sessions.c.seen_at.desc()))
     return [Session(**row._mapping) for row in rows]
 
 
@@ -96,9 +102,9 @@ async def end_of_contact(tx: AsyncConnection, practice_id: str, contact_id: str)
     return (await tx.execute(delete(sessions).where(sessions.c.practice_id == practice_id, sessions.c.contact_id == contact_id))).rowcount
 
 
-async def sweep(tx: AsyncConnection, now: datetime) -> int:
+async def sweep(tx: AsyncConnection, now: datetime, limits: Limits) -> int:
     """Forgets sessions that are over."""
-    return (await tx.execute(delete(sessions).where(~_live(now)))).rowcount
+    return (await tx.execute(delete(sessions).where(~_live(now, limits)))).rowcount
 
 
 def device_words(agent: str) -> str:
@@ -108,8 +114,8 @@ def device_words(agent: str) -> str:
     return f"{browser} on {system}" if system else browser
 
 
-def _live(now: datetime) -> Any:
-    return (sessions.c.seen_at > now - IDLE) & (sessions.c.began_at > now - ABSOLUTE)
+def _live(now: datetime, limits: Limits) -> Any:
+    return (sessions.c.seen_at > now - limits.idle) & (sessions.c.began_at > now - limits.absolute)
 
 
 def _sessions() -> Any:
