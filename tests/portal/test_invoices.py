@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -161,3 +161,20 @@ async def test_a_cart_belongs_to_one_person_and_account_and_keeps_nothing_that_i
         assert "left your cart" not in words(await browser.get("/employerportal/cart"))
         removed = await browser.post("/employerportal/cart/remove", data={"only": "i2", "back": "https://elsewhere.example/"})
         assert removed.headers["location"] == "/employerportal/"
+
+
+@pytest.mark.req("EP-09")
+async def test_programs_read_the_same_invoices_page_by_page(portal: Portal):
+    await portal.show(*(invoice(f"i{n:02d}", f"{100001 + n}", (1000,), date(2026, 1, 5) + timedelta(days=n)) for n in range(30)))
+    auth = portal.web.state.auth
+    session = {"sub": "x", "name": "A", "preferred_username": "a", "roles": ["auditor"], "practices": ["7"], "began": int(datetime.now(UTC).timestamp())}
+    async with portal.browser() as client:
+        client.headers["accept"] = "application/json"
+        assert (await client.get("/api/practices/7/accounts/a1/invoices")).status_code == 401
+        client.cookies.set(auth.cookie, str(auth.sessions.dumps(session)))
+        first = (await client.get("/api/practices/7/accounts/a1/invoices")).json()
+        rest = (await client.get("/api/practices/7/accounts/a1/invoices", params={"cursor": first["next"]})).json()
+        assert [each["number"] for each in first["invoices"] + rest["invoices"]] == [str(100001 + n) for n in reversed(range(30))]
+        assert first["account_balance_cents"] == 30000 and rest["next"] is None
+        assert (await client.get("/api/practices/7/accounts/a1/invoices?status=late")).status_code == 422
+        assert (await client.get("/api/practices/8/accounts/a1/invoices")).status_code == 403

@@ -124,7 +124,7 @@ async def confirm(till: Checkout, practice_id: str, attempt_id: str) -> Any:
             return await store.find(tx, practice_id, attempt_id)
         await store.take(tx, practice_id, attempt_id)
         times = {"submitted_at": now, "submitted_business_at": till.clock.business(), "next_ask_at": now + CALL_TIME}
-        await store.to(tx, attempt, Attempt.SUBMITTED, **times)
+        await store.to(tx, attempt, Attempt.SUBMITTED, **times, trace=telemetry.traceparent() or attempt.trace)
         await timers.cancel_timer(tx, TIMER, practice_id, attempt_id)
     try:
         answer = await till.gateway.capture(attempt_id, attempt.amount_cents)

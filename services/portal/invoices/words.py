@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.events.invoicing import InvoiceLineState, InvoiceState, LineCharge, LineEntry
 from shared.money import usd
-from shared.web.show import plural, short_day
+from shared.web.show import plural
 
 STATUS = {"due": "Due", "overdue": "Overdue", "in_review": "In-Review", "pending": "Pending", "closed": "Closed", "withdrawn": "Withdrawn"}
 SENDING = {"new": "Sent", "reissued": "Corrected and sent again", "overdue_again": "Sent again, overdue"}
@@ -138,7 +138,7 @@ def open_points(row: Any) -> list[tuple[str, str, str, str, str]]:
         words = f"{plural(row.overdue, 'invoice')} {'is' if row.overdue == 1 else 'are'} overdue"
         points.append(("overdue", "", words, f"{home}overdue", usd(row.overdue_cents)))
     if row.in_review:
-        words = f"answer due by {short_day(row.act_by)}" if row.act_by else "see them"
+        words = f"answer due by {row.act_by:%b} {row.act_by.day}" if row.act_by else "see them"
         points.append(("review", f"{plural(row.in_review, 'invoice')} in review,", words, f"{home}in_review", usd(row.in_review_cents)))
     if row.pending:
         words = f"payment of {plural(row.pending, 'invoice')} is processing"

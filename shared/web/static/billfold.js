@@ -72,7 +72,8 @@
     let found;
     try {
       const answer = await fetch(link.href, { credentials: "same-origin" });
-      found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-dialog-body]");
+      const html = (await answer.text()).replace(/<style[\s\S]*?<\/style>/g, ""); // its nonce is not this page's
+      found = new DOMParser().parseFromString(html, "text/html").querySelector("[data-dialog-body]");
     } catch { found = null; }
     if (!found) { location.href = link.href; return; }
     // The page below may have fields of the same names: ids of the dialog get a mark of their own.
@@ -138,6 +139,8 @@
     }
   });
 
+  document.addEventListener("click", event => { if (event.target.closest("[data-print]")) print(); });
+
   // A drop area hands its files to the file field inside it.
   ["dragover", "dragleave", "drop"].forEach(name => document.addEventListener(name, event => {
     const area = event.target instanceof Element ? event.target.closest("[data-drop]") : null;
@@ -171,7 +174,7 @@
   }
 
   const ready = root => {
-    all("[data-select-all],[data-show],[data-script],meter.meter", root).forEach(part => { part.hidden = false; });
+    all("[data-select-all],[data-show],[data-script],[data-print],meter.meter", root).forEach(part => { part.hidden = false; });
     all("form", root).filter(form => form.querySelector("[data-selected]")).forEach(recount);
     const focus = root.querySelector("[data-focus]");
     if (focus) focus.focus({ preventScroll: focus.classList.contains("note") });
