@@ -40,7 +40,7 @@ def forget(plan: Plan) -> None:
 
 def run(plan: Plan, say: Say) -> dict[str, Any]:
     """Seed, from the first day of the sample data to its last, and return who can sign in."""
-    clockfile.put(plan.clock, _morning(FIRST_DAY))
+    clockfile.put(plan.clock, morning(FIRST_DAY))
     say(practices(plan))
     users = asyncio.run(_seed(plan, where(plan, {}), say))
     (plan.data / "seeded.json").write_text(json.dumps(users))
@@ -56,18 +56,18 @@ def practices(plan: Plan) -> str:
 async def _seed(plan: Plan, at: Where, say: Say) -> dict[str, Any]:
     async with await visitor.program(at) as http:
         employers = publisher.lines(DATA / "employers.jsonl")
-        accounts = [await _account(http, at, employer) for employer in employers]
+        accounts = [await account(http, at, employer) for employer in employers]
         say(f"{len(accounts)} corporate accounts made")
-        await _places_and_people(plan, say)
+        await places_and_people(plan, say)
         await _weeks(plan, at, http, accounts, say)
-        clockfile.put(plan.clock, _morning(LAST_DAY))
+        clockfile.put(plan.clock, morning(LAST_DAY))
         users = await people.seed(plan, at, http, employers, accounts, say)
         await _run_now(http, at, accounts, say)
     await settled.settle(at)
     return users
 
 
-async def _account(http: httpx.AsyncClient, at: Where, employer: dict[str, Any]) -> dict[str, Any]:
+async def account(http: httpx.AsyncClient, at: Where, employer: dict[str, Any]) -> dict[str, Any]:
     """An account for an employer: net 30, billed each Monday."""
     body = {name: employer[name] for name in ("name", "address", "phone")} | {"payer_ids": [employer["payer_id"]], "net_days": 30}
     url = f"{at['services']['invoicing']}/api/practices/{employer['practice_id']}/accounts"
@@ -76,7 +76,7 @@ async def _account(http: httpx.AsyncClient, at: Where, employer: dict[str, Any])
     return made | {"practice_id": employer["practice_id"]}
 
 
-async def _places_and_people(plan: Plan, say: Say) -> None:
+async def places_and_people(plan: Plan, say: Say) -> None:
     for name, id_ in (("department", "department_id"), ("patient", "patient_id"), ("appointment", "appointment_id")):
         sent = await publisher.publish(plan.kafka, f"{name}.state", publisher.lines(DATA / f"{name}s.jsonl"), id_, at=clockfile.now(plan.clock))
         say(f"{len(sent)} {name}s published")
@@ -95,7 +95,7 @@ async def _weeks(plan: Plan, at: Where, http: httpx.AsyncClient, accounts: list[
                     await asyncio.sleep(0.05)
             monday += timedelta(days=7)
             if monday <= LAST_DAY:
-                clockfile.put(plan.clock, _morning(monday))
+                clockfile.put(plan.clock, morning(monday))
                 await _billed(http, at, accounts, monday)
                 say(f"week before {monday}: {len(week)} claims, billed")
     say(f"{len(claims)} claims published, {FIRST_DAY} to {LAST_DAY}")
@@ -124,5 +124,5 @@ async def _run_now(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, 
     say(f"{made} more invoices by a run of today")
 
 
-def _morning(day: date) -> datetime:
+def morning(day: date) -> datetime:
     return datetime.combine(day, time(9), clockfile.NEW_YORK)

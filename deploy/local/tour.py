@@ -157,14 +157,14 @@ async def contract(tour: Tour) -> None:
     answer = await tour.desk.post(tour.url("contracts", f"{patient}/collectpayment/oneyear"), data=wanted)
     made = answer.raise_for_status().json()
     signed = tour.url("contracts", f"{patient}/receipts/{made['epaymentid']}/signed")
-    (await tour.desk.post(signed, files={"attachmentcontents": ("signed.pdf", _signed_paper(), "application/pdf")})).raise_for_status()
+    (await tour.desk.post(signed, files={"attachmentcontents": ("signed.pdf", signed_paper(), "application/pdf")})).raise_for_status()
     await settle(tour.at)
     tour.made |= {"claim": claim, "contract": made["contractid"]}
     tour.tell(f"The publisher billed claim {claim['claim_id']} to insurance", parent.split("-")[1])
     tour.tell(f"The desk made and signed one-year contract {made['contractid']}", trace)
 
 
-def _signed_paper() -> bytes:
+def signed_paper() -> bytes:
     """A page of PDF, as a signature pad uploads it."""
     paper, data = pypdf.PdfWriter(), io.BytesIO()
     paper.add_blank_page(200, 200)
