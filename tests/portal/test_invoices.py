@@ -167,7 +167,8 @@ async def test_a_cart_belongs_to_one_person_and_account_and_keeps_nothing_that_i
 async def test_programs_read_the_same_invoices_page_by_page(portal: Portal):
     await portal.show(*(invoice(f"i{n:02d}", f"{100001 + n}", (1000,), date(2026, 1, 5) + timedelta(days=n)) for n in range(30)))
     auth = portal.web.state.auth
-    session = {"sub": "x", "name": "A", "preferred_username": "a", "roles": ["auditor"], "practices": ["7"], "began": int(datetime.now(UTC).timestamp())}
+    person = {"sub": "x", "name": "A", "preferred_username": "a", "roles": ["auditor"], "practices": ["7"]}
+    session = person | {"began": int(datetime.now(UTC).timestamp())}
     async with portal.browser() as client:
         client.headers["accept"] = "application/json"
         assert (await client.get("/api/practices/7/accounts/a1/invoices")).status_code == 401
