@@ -137,12 +137,17 @@ async def test_the_pickers_come_after_log_in_and_switch_account(rooms: Rooms):
     browser = rooms.browser()
     location = await browser.post(LOGIN, data={"email": "PAULA@kuvalis.example ", "password": PASSWORD, "next": "/employerportal/payments"})
     assert "Choose a provider location" in words(location) and "Harbor Clinic" in words(location)
-    account = await browser.get("/employerportal/choose", params={"practice": "8", "next": "/employerportal/payments"})
-    assert "Kuvalis North" in words(account) and "Kuvalis Warehousing" not in words(account)
-    there = await browser.post("/employerportal/choose", data={"contact_id": other.contact_id, "next": "/employerportal/payments"})
+    there = await browser.post("/employerportal/choose", data={"practice_id": "8", "next": "/employerportal/payments"})
     assert there.url.path == "/employerportal/payments" and "Kuvalis North" in words(there) and "Harbor Clinic" in words(there)
-    refused = await browser.post("/employerportal/choose", data={"contact_id": "nobody's"})
-    assert refused.status_code == 404
+    second = await rooms.move(await rooms.contact(account_id="a2", name="Paula S."), "grant")
+    several = await browser.post("/employerportal/choose", data={"practice_id": "7"})
+    assert "Choose an account" in words(several) and "Tidewater Marine" in words(several) and "Kuvalis North" not in words(several)
+    there = await browser.post("/employerportal/choose", data={"contact_id": second.contact_id})
+    assert there.url.path == HOME and "Tidewater Marine" in words(there)
+    back = await browser.post("/employerportal/choose", data={"contact_id": other.contact_id})
+    assert "Kuvalis North" in words(back)
+    for nobodys in ({"contact_id": "nobody's"}, {"practice_id": "9"}, {}):
+        assert (await browser.post("/employerportal/choose", data=nobodys)).status_code == 404
 
 
 @pytest.mark.req("EP-06", "EP-23")

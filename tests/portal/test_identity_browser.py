@@ -164,6 +164,7 @@ async def come_back(walk: Walk, rooms: Rooms) -> None:
     await page.wait_for_load_state()
     other = await rooms.move(await rooms.contact(account_id="b1", practice_id="8"), "grant")
     assert other.status == "registered"
+    await rooms.move(await rooms.contact(account_id="a2", name="Paula S."), "grant")
     # From here by keyboard alone: the page opens at its top, and Tab reaches what is needed in reading order.
     await walk.go("/employerportal/login")
     await page.keyboard.press("Tab")
@@ -177,7 +178,7 @@ async def come_back(walk: Walk, rooms: Rooms) -> None:
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/choose**")
     await walk.look("choose-location", "Choose a provider location")
-    await page.get_by_role("region", name="Provider locations").get_by_role("link", name="Saltmarsh").focus()
+    await page.get_by_role("region", name="Provider locations").get_by_role("button", name="Saltmarsh").focus()
     await page.keyboard.press("Enter")
     await page.wait_for_url("**practice=7**")
     await walk.look("choose-account", "Choose an account")

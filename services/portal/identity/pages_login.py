@@ -94,15 +94,23 @@ def make_router(service: Service) -> APIRouter:
 
     @router.post(CHOOSE)
     async def chosen(
-        request: Request, session: Someone, contact_id: Annotated[str, Form()] = "", next: Annotated[str, Form()] = ""
+        request: Request,
+        session: Someone,
+        practice_id: Annotated[str, Form()] = "",
+        contact_id: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "",
     ) -> Response:
+        """A location, or an account; a location with one account is both."""
         async with service.app.begin() as tx:
             if not await people.has_signed(tx, session.person_id, VERSION):
                 return redirect(request, _then(TERMS_PAGE, next))
-            found = _chosen(await _open_to(tx, session), contact_id)
-            if found is None:
+            open_to = await _open_to(tx, session)
+            wanted = [each for each in open_to if practice_id == each.practice_id or contact_id == each.contact_id]
+            if not wanted:
                 raise Problem(404)
-            return await _enter(request, tx, session, found, next)
+            if len(wanted) == 1:
+                return await _enter(request, tx, session, wanted[0], next)
+        return redirect(request, f"{_then(CHOOSE, next)}&practice={quote(practice_id, safe='')}")
 
     @router.get(TERMS_PAGE)
     async def terms(request: Request, session: Someone, next: str = "") -> Response:
@@ -137,10 +145,6 @@ def make_router(service: Service) -> APIRouter:
 
 def _then(path: str, next: str) -> str:
     return f"{path}?next={quote(own_page(next), safe='/')}"
-
-
-def _chosen(open_to: list[Choice], contact_id: str) -> Choice | None:
-    return next((each for each in open_to if each.contact_id == contact_id), None)
 
 
 async def _open_to(tx: AsyncConnection, session: Session) -> list[Choice]:
