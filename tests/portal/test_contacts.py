@@ -1,5 +1,6 @@
 """Contacts and their access on a real database: the state machine, the links, the mails, the staff pages and the API."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from services.portal.contacts import access
 from services.portal.contacts.access import Wanted
 from services.portal.contacts.status import TRANSITIONS, ContactRole, Move, Refused, Status
 from services.portal.contacts.tables import contact_moves
+from services.portal.identity.commands import patient_user
 from services.portal.identity.patients import add_patient_user
 from services.portal.identity.store import AddressTaken
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT, NotificationCause, NotificationEnded
@@ -322,3 +324,15 @@ async def test_letters_hold_nothing_that_can_be_read(rooms: Rooms):
     said = (await rooms.said(CONTACT_INVITED))[0]
     assert "paula" not in str(said).casefold() and link.rsplit("/", 1)[1] not in str(said)
     assert link.rsplit("/", 1)[1] not in str(await rooms.rows("SELECT * FROM invitations")), "the token is kept as a hash only"
+
+
+@pytest.mark.req("EP-03", "PC-06")
+async def test_the_command_adds_a_patient_user_or_says_why_not(rooms: Rooms):
+    await rooms.registered()
+
+    said = await asyncio.to_thread(patient_user, ["ana@mailbox.example", "Ana", "Diaz"])
+    assert "ana@mailbox.example is a patient-side user" in said
+    assert await rooms.value("SELECT name FROM persons WHERE kind = 'patient'") == "Ana Diaz"
+    for typed, words_of_it in ((["paula@kuvalis.example", "Paula"], NOT_HERE), (["ana", "Ana"], "Enter a complete e-mail"), (["ana"], "usage:")):
+        with pytest.raises(SystemExit, match=words_of_it):
+            await asyncio.to_thread(patient_user, typed)
