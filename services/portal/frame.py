@@ -17,13 +17,15 @@ NAV = (Link("Home", HOME), Link("Payments", "/employerportal/payments"), Link("H
 CART = "/employerportal/cart"
 KEPT = "Your cart is kept."
 _FRAME = text(
-    "SELECT p.body AS practice, a.name AS account,"
-    " (SELECT count(*) FROM carts c JOIN invoices i ON i.practice_id = c.practice_id AND i.invoice_id = c.invoice_id"
+    "SELECT p.body AS practice, a.name AS account, cart.invoices AS in_cart, cart.cents AS cart_cents,"
+    " (SELECT count(*) FROM memberships WHERE person_id = :person_id) AS accounts"
+    " FROM practices p JOIN accounts a ON a.practice_id = p.practice_id AND a.account_id = :account_id,"
+    " LATERAL (SELECT count(*) AS invoices, coalesce(sum(c.seen_cents), 0)::bigint AS cents"
+    "   FROM carts c JOIN invoices i ON i.practice_id = c.practice_id AND i.invoice_id = c.invoice_id"
     "   WHERE c.practice_id = :practice_id AND c.person_id = :person_id AND c.account_id = :account_id AND i.status NOT IN ('closed', 'pending')"
     "   AND NOT EXISTS (SELECT 1 FROM live_invoices l WHERE l.practice_id = i.practice_id AND l.invoice_id = i.invoice_id)"
-    "   AND NOT EXISTS (SELECT 1 FROM payment_marks m WHERE m.practice_id = i.practice_id AND m.invoice_id = i.invoice_id)) AS in_cart,"
-    " (SELECT count(*) FROM memberships WHERE person_id = :person_id) AS accounts"
-    " FROM practices p JOIN accounts a ON a.practice_id = p.practice_id AND a.account_id = :account_id WHERE p.practice_id = :practice_id"
+    "   AND NOT EXISTS (SELECT 1 FROM payment_marks m WHERE m.practice_id = i.practice_id AND m.invoice_id = i.invoice_id)) AS cart"
+    " WHERE p.practice_id = :practice_id"
 )
 _brand = lru_cache(maxsize=256)(brand)
 
@@ -41,7 +43,7 @@ async def dress(request: Request, here: Here) -> None:
         raise Problem(503, "This account is not here yet", "It arrives within seconds. Please try again.", headers={"Retry-After": "5"})
     cart = Link(f"Cart, {row.in_cart} {'invoice' if row.in_cart == 1 else 'invoices'}", CART, count=row.in_cart)
     session = getattr(request.state, "session", None)
-    request.state.practice = row.practice
+    request.state.practice, request.state.cart_cents = row.practice, row.cart_cents
     use(
         request,
         visitor(

@@ -65,6 +65,7 @@ def make_router(service: Service) -> APIRouter:
             words=words,
             today=_today(request, service),
             in_cart=request.state.frame.cart.count,
+            cart_cents=request.state.cart_cents,
         )
 
     @router.get("/employerportal/invoices/{invoice_id}")
