@@ -1,5 +1,6 @@
 """Posting's staff pages: money, a payment batch with its transactions, a deposit, posting a payer's answer, a claim's account."""
 
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -100,9 +101,11 @@ def make_router(service: Service) -> APIRouter:
         }
         errors: dict[str, str] = {}
         cents = {name: _cents(values[name], name, errors) for name in ("amount", "target")}
-        deposit_date = parse_day(day)
-        if deposit_date is None:
-            errors["day"] = "Enter the deposit date, like 11/17/2026"
+        deposit_date: date | None = None
+        try:
+            deposit_date = parse_day(day)
+        except ValueError as error:
+            errors["day"] = str(error)
         if type not in {kind for kind, _ in TYPES}:
             errors["type"] = "Choose how the bank got the money"
         async with service.app.begin(practice_id) as tx:

@@ -1,0 +1,130 @@
+"""The v1 interface, through the application on a real database, with tokens of the real sandbox processor."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.contracts.main import build
+from shared import sealing
+from shared.auth import unguarded
+from tests.contracts.conftest import SECRET, Contracts, pdf, token
+from tests.staff import environment, signed_in
+
+WHERE = "/v1/7/patients/p1/collectpayment/oneyear"
+
+
+@pytest.fixture
+async def app(desk: Contracts, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    more = {"GATEWAY_URL": desk.control, "GATEWAY_SECRET": SECRET, "SEALING_PUBLIC_KEY": sealing.new_keys()[0]}
+    environment("contracts", postgres.urls("contracts"), monkeypatch, more)
+    made = build()
+    yield made
+    for close in made.state.service.closers:
+        await close()
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
+
+
+def form(card: str, **changes: str) -> dict[str, str]:
+    return {"departmentid": "d1", "accountnumber": card, "email": "ana@example.org", "maxamount": "250.00"} | changes
+
+
+@pytest.mark.req("CF-02", "CF-04")
+async def test_a_contract_is_made_listed_signed_and_read_back(app: FastAPI, desk: Contracts) -> None:
+    async with signed_in(app, "front_desk") as http:
+        terms = (await http.get("/v1/7/misc/oneyearcontractterms")).json()["terms"]
+        assert "Saltmarsh" in terms and "5 days" in terms
+        made = (await http.post(WHERE, data=form(await token(desk)))).json()
+        assert (made["epaymentid"], made["contractid"], made["success"]) == (1, 1, "true")
+        receipts = "/v1/7/patients/p1/receipts/1"
+        copies = (await http.get(receipts, params={"merchantversion": "true", "customerversion": "true"})).json()
+        assert "Signature" in copies["merchantversion"] and "Signature" not in copies["customerversion"] and "4242" in copies["customerversion"]
+        assert (await http.get(f"{receipts}/signed")).status_code == 404
+        signed = await http.post(f"{receipts}/signed", files={"attachmentcontents": ("a.pdf", pdf(), "application/pdf")})
+        assert signed.json()["status"] == "active"
+        assert (await http.get(f"{receipts}/signed")).content == pdf()
+        listed = (await http.get(WHERE)).json()["contracts"][0]
+        assert (listed["contractclass"], listed["maxamount"], listed["availablebalance"]) == ("ONEYEAR", "250.00", "250.00")
+
+
+@pytest.mark.req("CF-02")
+async def test_departments_say_what_is_offered_there(app: FastAPI) -> None:
+    async with signed_in(app, "front_desk") as http:
+        found = (await http.get("/v1/7/departments")).json()["departments"][0]
+    assert (found["oneyearcontractmax"], found["singleappointmentcontractmax"], found["ecommercecreditcardtypes"]) == ("1500.00", "150.00", ["VI"])
+
+
+REFUSED = [
+    ({"accountnumber": "4242424242424242"}, 400, "card number"),
+    ({"accountnumber": "4242 4242 4242 4242"}, 400, "card number"),
+    ({"accountnumber": "4242-4242-4242-42427"}, 400, "card number"),
+    ({"accountnumber": "tok_nobody"}, 400, "does not know this token"),
+    ({"accountnumber": ""}, 400, "token"),
+    ({"trackdata": "%B4242424242424242^"}, 400, "trackdata"),
+    ({"cardsecuritycode": "123"}, 400, "cardsecuritycode"),
+    ({"email": "no address"}, 400, "email"),
+    ({"maxamount": "0"}, 400, "maxamount"),
+    ({"maxamount": "100000"}, 400, "maxamount"),
+    ({"maxamount": "many"}, 400, "maxamount"),
+    ({"departmentid": "nowhere"}, 404, "department"),
+]
+
+
+@pytest.mark.req("CF-03")
+@pytest.mark.parametrize(("changes", "status", "words"), REFUSED)
+async def test_what_cannot_be_a_contract_is_refused_in_words(app: FastAPI, desk: Contracts, changes: dict[str, str], status: int, words: str) -> None:
+    async with signed_in(app, "front_desk") as http:
+        answer = await http.post(WHERE, data=form(await token(desk)) | changes)
+    assert answer.status_code == status and words in answer.json()["detail"]
+    assert await desk.rows("SELECT 1 FROM contracts") == []
+
+
+@pytest.mark.req("CF-04")
+@pytest.mark.parametrize(("data", "status"), [(b"no PDF at all", 400), (b"", 400), (b"%PDF-1.4 broken", 400), (b"%PDF" + b"x" * 11_000_000, 413)])
+async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts, data: bytes, status: int) -> None:
+    await desk.make()
+    async with signed_in(app, "front_desk") as http:
+        answer = await http.post("/v1/7/patients/p1/receipts/1/signed", files={"attachmentcontents": ("a.pdf", data, "application/pdf")})
+    assert answer.status_code == status
+    assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
+
+
+@pytest.mark.req("PF-08")
+async def test_every_route_names_who_may_use_it_and_a_reader_may_not_write(app: FastAPI, desk: Contracts) -> None:
+    assert unguarded(app) == []
+    async with signed_in(app, "auditor") as http:
+        assert (await http.post(WHERE, data=form(await token(desk)))).status_code == 403
+    async with signed_in(app, "front_desk", practices=["8"]) as http:
+        assert (await http.get(WHERE)).status_code == 403
+
+
+@pytest.mark.req("CF-05")
+async def test_staff_see_an_agreement_and_cancel_it_with_a_reason(app: FastAPI, desk: Contracts) -> None:
+    await desk.sign(await desk.make(), pdf())
+    async with signed_in(app, "front_desk") as http:
+        page = await http.get("/staff/7/agreements/1")
+        assert page.status_code == 200 and "Ana Diaz" in page.text
+        empty = await http.post("/staff/7/agreements/1/cancel", data={"reason": " "})
+        assert empty.status_code == 422 and "Enter why" in empty.text
+        done = await http.post("/staff/7/agreements/1/cancel", data={"reason": "asked to"})
+        assert "Nothing more is charged" in done.text
+        again = await http.post("/staff/7/agreements/1/cancel", data={"reason": "twice"})
+        assert again.status_code == 422
+        assert "Card agreements" in (await http.get("/staff/7/agreements", params={"status": "cancelled"})).text
+
+
+async def test_a_silent_processor_makes_no_contract(app: FastAPI, desk: Contracts, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = await token(desk)
+
+    async def silent(*_: Any, **__: Any) -> Any:
+        raise httpx.ReadTimeout("silent")
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", silent)
+    transport = httpx.ASGITransport(app)
+    async with signed_in(app, "front_desk") as http:
+        request = http.build_request("POST", "http://contracts" + WHERE, data=form(card))
+        answer = await transport.handle_async_request(request)
+    assert answer.status_code == 503

@@ -1,0 +1,93 @@
+"""Posting's pages and API, through the application on a real database."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from services.posting.main import build
+from shared.auth import unguarded
+from shared.events.ingress import CLAIM_BILLED
+from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed
+from tests.staff import environment, signed_in
+
+BANK = [{"bank_account_id": "b1", "name": "Operating", "last4": "1111"}]
+DEPOSIT = {"day": "11/20/2026", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
+
+
+@pytest.fixture
+async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    async with posting.worker.begin() as tx:
+        await tx.exec_driver_sql(f"UPDATE practices SET bank_accounts = '{json.dumps(BANK)}'")
+    await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
+    environment("posting", postgres.urls("posting"), monkeypatch)
+    made = build()
+    yield made
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
+
+
+@pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-07")
+async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: FastAPI) -> None:
+    async with signed_in(app, "poster") as http:
+        empty = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "soon", "amount": "much", "account": "other"})
+        assert empty.status_code == 422 and "Enter an amount in dollars" in empty.text and "Choose one of the practice" in empty.text
+        off = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"target": "50.00"})
+        assert off.status_code == 422 and "Add payment batches for 10.00" in off.text
+        batch = await http.post("/staff/7/money/deposits/new", data=DEPOSIT)
+        assert "Still to post or record as unpostable: 60.00" in batch.text and "Close this payment batch</button>" not in batch.text
+        address = str(batch.url)
+        assert "There is no claim nobody" in (await http.get(f"{address}/post", params={"claim": "nobody"})).text
+        much = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "adjusted-c1-1": "41.00"})
+        assert much.status_code == 422 and "at most what is open" in much.text
+        code = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "reason-c1-1": "x"})
+        assert code.status_code == 422 and "like CO 45" in code.text
+        posted = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "adjusted-c1-1": "10.00", "reason-c1-1": "CO 45"})
+        assert "30.00 is open" in posted.text and "Close this payment batch" in posted.text
+        closed = await http.post(f"{address}/close")
+        assert "in balance and closed" in closed.text
+        account = await http.get("/staff/7/money/claims/c1")
+        assert "CO 45" in account.text and "30.00" in account.text
+        assert (await http.get("/staff/7/money", params={"state": "closed"})).status_code == 200
+
+
+@pytest.mark.req("RP-01")
+async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
+    body = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
+    line = {"charge_id": "c1-1", "paid_cents": 6000}
+    async with signed_in(app, "poster") as http:
+        assert (await http.post("/api/practices/7/deposits", json=body)).status_code == 400
+        key = {"Idempotency-Key": "k1"}
+        first, again = [(await http.post("/api/practices/7/deposits", json=body, headers=key)).json() for _ in range(2)]
+        assert first == again
+        assert (await http.post("/api/practices/7/deposits", json=body | {"amount_cents": 1}, headers=key)).status_code == 422
+        path = f"/api/practices/7/batches/{first['batch_id']}"
+        for _ in range(2):
+            answer = await http.post(f"{path}/payments", json={"claim_id": "c1", "lines": [line]}, headers={"Idempotency-Key": "k2"})
+            assert answer.json() == {"claim_id": "c1", "open_cents": 4000, "patient_balance_cents": 4000}
+        assert (await http.get(path)).json()["out_of_balance_cents"] == 0
+        assert (await http.post(f"{path}/close", headers={"Idempotency-Key": "k3"})).json() == {"state": "closed"}
+        assert (await http.post(f"{path}/close", headers={"Idempotency-Key": "k4"})).status_code == 409
+        assert (await http.get("/api/practices/7/claims/c1/balances", headers={"Accept": "application/json"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"amount_cents": -1}, {"amount_cents": 1.5}, {"amount_cents": 10**20}, {"deposit_date": "soon"}, {"type": "gold"}, {"notes": "x" * 600}],
+)
+async def test_a_wrong_body_is_a_4xx_in_words(app: FastAPI, body: dict[str, Any]) -> None:
+    good = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
+    async with signed_in(app, "poster") as http:
+        answer = await http.post("/api/practices/7/deposits", json=good | body if body else [], headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json" and answer.json()["detail"]
+
+
+@pytest.mark.req("PF-08")
+async def test_every_route_names_who_may_use_it_and_a_reader_may_not_post(app: FastAPI) -> None:
+    assert unguarded(app) == []
+    async with signed_in(app, "auditor") as http:
+        assert (await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).status_code == 403
+        assert (await http.get("/staff/7/money/batches/nowhere")).status_code == 404
+        assert (await http.get("/staff/7/money", params={"before": "many"})).status_code == 200

@@ -1,0 +1,38 @@
+"""A service's whole application in a test, and browsers of people with roles."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+OTHERS = ("invoicing", "portal", "posting", "contracts", "notifier")
+
+
+def environment(service: str, urls: Any, patch: pytest.MonkeyPatch, more: Mapping[str, str] | None = None) -> None:
+    """Sets what the service needs to be put together; nothing is connected but its database."""
+    links = ", ".join(f'"{name}": "http://{name}"' for name in OTHERS)
+    base = {
+        "KAFKA_SERVERS": "127.0.0.1:1",
+        "DATABASE_APP_URL": urls.app,
+        "DATABASE_WORKER_URL": urls.worker,
+        "HTTP_PORT": "1",
+        "PUBLIC_URL": f"http://{service}",
+        "OIDC_ISSUER": "http://oidc",
+        "OIDC_CLIENT_ID": service,
+        "OIDC_CLIENT_SECRET": "secret",
+        "SESSION_SECRET": "secret-of-the-tests",
+        "STAFF_LINKS": f"{{{links}}}",
+    }
+    for name, value in (base | dict(more or {})).items():
+        patch.setenv(name, value)
+
+
+def signed_in(app: FastAPI, *roles: str, practices: Any = "*") -> httpx.AsyncClient:
+    """A browser of a person with these roles; for API routes too."""
+    service = app.state.service.name
+    session = {"sub": "s1", "name": "Dayo Okafor", "preferred_username": "dokafor", "roles": roles, "practices": practices, "began": int(time.time())}
+    cookies = {f"{service}_staff": str(app.state.auth.sessions.dumps(session))}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{service}", cookies=cookies, follow_redirects=True)
