@@ -33,7 +33,7 @@ OUTCOMES = Counter("billfold_contract_charges", "Contract charges by outcome", [
 
 AT_ONCE = 100
 CALL_LEASE = timedelta(seconds=20)  # after which a charge whose caller died is asked about
-LONGEST_PAUSE = timedelta(minutes=10)
+LONGEST_PAUSE = timedelta(seconds=15)
 LOST_TRIES = 5  # attempts that the processor never saw, before somebody has to look
 
 
