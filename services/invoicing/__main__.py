@@ -1,3 +1,5 @@
+"""`python -m services.invoicing serve | migrate | practice <file> | parked | replay`."""
+
 from services.invoicing.main import build
 from services.invoicing.practice import practice
 from shared.command import main
