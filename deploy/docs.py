@@ -60,7 +60,8 @@ def topic_list() -> str:
         "",
     ]
     for writer in WRITERS:
-        lines += [f"## Written by {'practice-management systems' if writer == 'ingress' else writer}", "", "| topic | key | kind | class | says |", "|---|---|---|---|---|"]
+        who = "practice-management systems" if writer == "ingress" else writer
+        lines += [f"## Written by {who}", "", "| topic | key | kind | class | says |", "|---|---|---|---|---|"]
         for topic in sorted((t for t in TOPICS.values() if t.writer == writer), key=lambda t: t.name):
             kind = "versioned, compacted" if topic.versioned else "fact, 14 days"
             says = (topic.body.__doc__ or "").strip().splitlines()[0]

@@ -54,7 +54,7 @@ def test_layers_import_only_what_is_below_them(service: str) -> None:
     for file in base.rglob("*.py"):
         mine = next((layer for layer in LAYERS if layer in file.relative_to(base).with_suffix("").parts), None)
         if mine:
-            above = LAYERS[LAYERS.index(mine) + 1 :] + ("consumers", "api", "pages", "jobs", "main")
+            above = (*LAYERS[LAYERS.index(mine) + 1 :], "consumers", "api", "pages", "jobs", "main")
             wrong = [name for name in imports(file) if name.startswith(f"services.{service}.") and set(name.split(".")[2:]) & set(above)]
             assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
 

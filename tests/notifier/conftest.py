@@ -115,7 +115,7 @@ def practice(**changes: Any) -> PracticeState:
             "holidays": [],
             "legal_name": "Salt, P.C.",
             "display_name": "Saltmarsh",
-            "brand": {"accent": "#0B5E6B", "accent_on": "#FFFFFF", "accent_edge": "#0B5E6B", "accent_soft": "#EAF2F3", "logo_id": None, "logo_alt": ""},
+            "brand": {name: "#0B5E6B" for name in ("accent", "accent_on", "accent_edge", "accent_soft")} | {"logo_id": None, "logo_alt": ""},
             "postal_address": msgspec.to_builtins(ADDRESS),
             "remit_to_name": "Salt",
             "remit_to_address": msgspec.to_builtins(ADDRESS),
@@ -163,8 +163,8 @@ def invoice(invoice_id: str = "i1", **changes: Any) -> InvoiceState:
 
 def issued(invoice_id: str = "i1", **changes: Any) -> InvoiceFact:
     made = InvoiceFact(
-        practice_id="7", invoice_id=invoice_id, state_version=1, account_id="a1", number=f"1000{invoice_id[1:]}", kind="new", issue_no=1, closing_no=0,
-        on=TODAY, due_on=date(2026, 12, 20), total_cents=100, balance_cents=100,
+        practice_id="7", invoice_id=invoice_id, state_version=1, account_id="a1", number=f"1000{invoice_id[1:]}", kind="new", issue_no=1,
+        closing_no=0, on=TODAY, due_on=date(2026, 12, 20), total_cents=100, balance_cents=100,
     )  # fmt: skip
     return replace(made, **changes)
 
