@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from shared.events import Topic
 from shared.events.ingress import ClaimBilled
-from shared.events.types import Address, CardBrand, DisputeReason, HoldSource, InvoiceStatus, LineStatus, Units
+from shared.events.types import Address, CardBrand, DisputeReason, HoldSource, InvoiceStatus, LineStatus, PracticeId, Units
 
 Frequency = Literal["daily", "weekly", "monthly"]
 IssueKind = Literal["new", "reissued", "overdue_again"]
@@ -53,7 +53,7 @@ class MerchantLocation:
 class PracticeState:
     """The practice as everybody shows it (PF-10). `digest_at` is a local `HH:MM`, or `now` for a demo."""
 
-    practice_id: str
+    practice_id: PracticeId
     version: int
     zone: str
     holidays: list[date]

@@ -74,7 +74,6 @@ def test_the_pinned_requirements_name_no_registry() -> None:
         assert "://" not in file.read_text() and "index" not in file.read_text()
 
 
-@pytest.mark.req("PF-10")
 def test_the_sample_practices_are_those_of_the_sample_data() -> None:
     sample = places.SAMPLE
     practices = {practice["practice_id"]: practice for practice in json.loads((sample / "practices.json").read_text())}
