@@ -240,6 +240,14 @@ def _contents(facts: Facts, people: People) -> list[str]:
     return found
 
 
+def paid_whole(facts: Facts) -> None:
+    """Nobody who paid what was asked is asked again for what is their credit."""
+    credit = sum(row["credited_cents"] for row in facts.rows("posting", "payments"))
+    open_cents = sum(row["balance_cents"] for row in facts.rows("posting", "columns"))
+    if credit and open_cents:
+        raise Broken(f"paid as asked, yet {open_cents} are open beside a credit of {credit}")
+
+
 def _contracts(facts: Facts) -> list[str]:
     """What patients owe under an active contract was noticed."""
     active = {row["contract_id"]: row for row in facts.rows("contracts", "contracts") if row["status"] == "active"}
@@ -250,6 +258,7 @@ def _contracts(facts: Facts) -> list[str]:
         used = sum(each["submitted_cents"] for each in charges if each["status"] == "charged")
         left = sum(each["limit_cents"] for each in active.values()) - used
         same = [each for each in here if each["adjudication_no"] == row["adjudication_no"]]
-        if active and left > 0 and row["adjudicated"] and row["patient_balance_cents"] > 0 and not same:
+        credit = sum(each["credited_cents"] for each in facts.rows("posting", "payments") if each["source"] == "contract")
+        if active and left > 0 and row["adjudicated"] and row["patient_balance_cents"] > credit and not same:
             found.append(f"{row['claim_id']} was adjudicated and never noticed")
     return found

@@ -97,7 +97,7 @@ FLOWS: dict[str, Flow] = {
         seldom=MONEY,
     ),
     "write-off and check": Flow(
-        start=ONE,
+        start=BILLED,
         threads=((("dispute", "Paula", "c1"), ("redrop", "c1", {"write_off": 1000})), (("check", "c1", 10000),), NEXT_DAY),
         seldom=MONEY,
     ),
@@ -131,8 +131,9 @@ FLOWS: dict[str, Flow] = {
         seldom=MONEY,
     ),
     "paid before posting has the version": Flow(
-        start=(), threads=((("bill", "c1", 10000), ("bill", "c1", 12000), ("run_now",), *PAULA_PAYS),), seldom=MONEY
+        start=(("bill", "c1", 10000),), threads=((("bill", "c1", 12000), ("run_now",), *PAULA_PAYS),), seldom=MONEY, whole=True
     ),
+    "dispute and payment at one moment": Flow(start=ONE, threads=((("proceed", "Paula"), ("confirm_beside_a_dispute", "Paula", "Lee", "c1")),)),
     # contract charge
     "contract": Flow(start=ADJUDICATED, threads=(CHARGED,), same_end=True, seldom=CARD),
     "contract, cancelled": Flow(start=ADJUDICATED, threads=(CHARGED, (("cancel",),)), seldom=CARD),
@@ -157,6 +158,11 @@ FLOWS: dict[str, Flow] = {
     ),
     "contract, a call late": Flow(
         start=NOTICED, threads=((("charge", "late"), ("land",), ("charge",), ("land",)), (("cancel",),), (("void", "k1"),)), seldom=CARD
+    ),
+    "contract, billed again during the call": Flow(
+        start=NOTICED,
+        threads=((("charge", "dropped"), ("charge",)), (("bill", "k1", 9000, "I"), ("check", "k1", 3000, 1000)), CHARGED),
+        seldom=CARD,
     ),
     "contract, mails down for four days": Flow(start=ADJUDICATED, threads=((("day", 4), ("mails",), ("notice_again",), *CHARGED),), seldom=CARD),
     # mails

@@ -1,6 +1,7 @@
 """What people and other systems do in the played world, through the services' own functions. Each action answers False where it cannot be
 done now: there is no such invoice yet, the page would not offer it, the service refuses."""
 
+import asyncio
 import io
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -8,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pypdf
+from sqlalchemy import text
 
 from services.contracts.charging import Charging
 from services.contracts.handlers import charges
@@ -26,6 +28,7 @@ from services.portal.contacts import store as contact_store
 from services.portal.contacts.status import ContactRole, Move, Status
 from services.portal.disputes import store as disputes
 from services.portal.identity.here import Here
+from services.portal.invoices import standing
 from services.posting import batches
 from services.posting.domain.batch import DepositType
 from services.posting.domain.payment import LineAnswer
@@ -263,16 +266,44 @@ class People:
         return self.world.gateway.land()
 
     async def dispute(self, who: str, claim_id: str) -> bool:
-        found = await self.world.rows("portal", "SELECT invoice_id, line_id FROM lines WHERE claim_id = $1 ORDER BY line_id DESC LIMIT 1", claim_id)
-        if not found:
-            return False
+        wanted = text("SELECT invoice_id, line_id FROM lines WHERE claim_id = :claim_id ORDER BY line_id DESC LIMIT 1")
         try:
             async with self.world.app["portal"].begin(P) as tx:
-                line = await disputes.submit(tx, self.world.clock.now, self.here[who], ids.new(), found[0][0], found[0][1], "WA", None)
+                found = (await tx.execute(wanted, {"claim_id": claim_id})).one_or_none()
+                if found is None:
+                    return False
+                line = await disputes.submit(tx, self.world.clock.now, self.here[who], ids.new(), *found, "WA", None)
         except disputes.Refused:
             return False
         await self.world.collect("portal")
         return line is not None
+
+    async def confirm_beside_a_dispute(self, who: str, other: str, claim_id: str) -> bool:
+        """Both transactions have read and neither has written, if the locks let it come to that."""
+        read, both, check = standing.read, asyncio.Barrier(2), disputes.check
+
+        async def meet() -> None:
+            try:
+                async with asyncio.timeout(0.3):
+                    await both.wait()
+            except (TimeoutError, asyncio.BrokenBarrierError):
+                await both.abort()
+
+        async def read_and_meet(*args: Any) -> Any:
+            found = await read(*args)
+            await meet()
+            return found
+
+        async def check_and_meet(*args: Any) -> None:
+            await check(*args)
+            await meet()
+
+        standing.read, disputes.check = read_and_meet, check_and_meet
+        try:
+            await asyncio.gather(self.confirm(who), self.dispute(other, claim_id))
+        finally:
+            standing.read, disputes.check = read, check
+        return True
 
     # --- contracts
 

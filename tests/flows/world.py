@@ -4,6 +4,7 @@ What the services put into their outboxes goes to a log per topic and key. Every
 `deliver` hands the next records to `Consumption`, as the real subscriber does.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -96,6 +97,7 @@ class World:
     steps: list[str] = field(init=False)
     box: list[Any] = field(init=False)
     ids: int = field(init=False)
+    collecting: asyncio.Lock = field(default_factory=asyncio.Lock)
     delivered: int = 0
 
     def register(self) -> None:
@@ -142,9 +144,13 @@ class World:
     async def collect(self, *services: str) -> None:
         """Takes what these services (all, where none is named) have said since."""
         for service in services or self.sql:
-            rows = await self.sql[service].fetch("DELETE FROM outbox RETURNING id, topic, key, event_id, time, value")
-            for row in sorted(rows, key=lambda row: row["id"]):
-                self._append((row["topic"], row["key"]), Entry(row["event_id"], row["time"], row["value"]))
+            async with self.collecting:
+                await self._collect(service)
+
+    async def _collect(self, service: str) -> None:
+        rows = await self.sql[service].fetch("DELETE FROM outbox RETURNING id, topic, key, event_id, time, value")
+        for row in sorted(rows, key=lambda row: row["id"]):
+            self._append((row["topic"], row["key"]), Entry(row["event_id"], row["time"], row["value"]))
 
     # --- delivering
 
@@ -225,6 +231,7 @@ class World:
         return [topic.decode(entry.value) for log in logs for entry in log if not entry.again]
 
     async def rows(self, service: str, query: str, *values: Any) -> list[Any]:
+        """Rows of a service's database, past all roles."""
         return list(await self.sql[service].fetch(query, *values))
 
 
