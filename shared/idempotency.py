@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, overload
 
 from fastapi import Request
@@ -11,10 +11,11 @@ from sqlalchemy import Column, DateTime, Integer, Table, Text, delete, func, ins
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import TECHNICAL
+from shared.db import TECHNICAL, Database
 from shared.http import Problem
 
 LONGEST_KEY = 200
+KEPT = timedelta(days=30)
 
 idempotency = Table(
     "idempotency",
@@ -97,10 +98,11 @@ async def finish(tx: AsyncConnection, once: Once, answer: Answer) -> None:
     await tx.execute(update(idempotency).where(*_is(once)).values(kept))
 
 
-async def forget(tx: AsyncConnection, before: datetime) -> int:
-    """Removes answers older than this; unfinished ones stay. Returns how many went."""
-    old = delete(idempotency).where(idempotency.c.created_at < before, idempotency.c.status.is_not(None))
-    return (await tx.execute(old)).rowcount
+async def sweep(db: Database, now: datetime) -> int:
+    """Removes answers that nobody will ask for again; unfinished ones stay. Returns how many went."""
+    old = delete(idempotency).where(idempotency.c.created_at < now - KEPT, idempotency.c.status.is_not(None))
+    async with db.begin() as tx:
+        return (await tx.execute(old)).rowcount
 
 
 def _is(once: Once) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 
-from shared import http, inbox, kafka, migrate, telemetry, timers, waiting
+from shared import http, idempotency, inbox, kafka, migrate, telemetry, timers, waiting
 from shared.auth import Auth
 from shared.clock import Clock, SystemClock
 from shared.db import Database
@@ -116,6 +116,7 @@ class Service:
             kafka.subscribe(broker, consumption, member=f"{consumption.group}-{self.settings.replica}", batch=batch)
         self.job("timers", 0.5, lambda: timers.fire(self.worker, self.clock, self.timer_handlers))
         self.job("inbox sweep", 3600, lambda: inbox.sweep(self.worker, self.clock.system()))
+        self.job("answers sweep", 3600, lambda: idempotency.sweep(self.worker, self.clock.system()))
         self.job("waiting watch", 30, lambda: waiting.watch(self.worker, self.clock.system()))
         tasks = [asyncio.create_task(self._connect(broker), name="consumers"), asyncio.create_task(self.relay.run(), name="relay")]
         tasks += [asyncio.create_task(_loop(job), name=job.name) for job in self.jobs]

@@ -119,8 +119,8 @@ async def test_old_answers_are_forgotten_and_unfinished_ones_kept(db):
     await do(db, PAY)
     async with db.begin() as tx:
         await idempotency.begin(tx, Once("195900", "pay", "key-2", b""))
-        assert await idempotency.forget(tx, datetime.now(UTC) - timedelta(days=1)) == 0
-        assert await idempotency.forget(tx, datetime.now(UTC) + timedelta(days=1)) == 1
+    assert await idempotency.sweep(db, datetime.now(UTC)) == 0
+    assert await idempotency.sweep(db, datetime.now(UTC) + timedelta(days=31)) == 1
 
 
 def service() -> FastAPI:
