@@ -35,7 +35,8 @@ class Product:
 
     plan: Plan
     running: dict[str, children.Process] = field(default_factory=dict)
-    servers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    database: postgres.Postgres | None = None
+    broker: kafka.Kafka | None = None
 
     def start(self, name: str, **env: str) -> children.Process:
         """Start one service or tool, without waiting; `env` is added to its environment."""
@@ -66,12 +67,31 @@ class Product:
         return self.plan.logs / f"{name}.log"
 
     def start_servers(self) -> None:
-        """Kafka and PostgreSQL, with their data of last time."""
-        data, ports, away = self.plan.data, self.plan.ports, self.plan.throw_away
-        database = postgres.start(data / "postgres", ports["postgres"], self.log("postgres"), throw_away=away)
-        self.servers.callback(postgres.stop, database)
-        broker = kafka.start(data / "kafka", ports["kafka"], ports["kafka_controller"], self.log("kafka"))
-        self.servers.callback(kafka.stop, broker)
+        """PostgreSQL and Kafka, with their data of last time."""
+        self.start_database()
+        self.start_broker()
+
+    def start_database(self) -> None:
+        """PostgreSQL, on its port and its data; waits until it accepts connections."""
+        data, ports = self.plan.data / "postgres", self.plan.ports
+        self.database = postgres.start(data, ports["postgres"], self.log("postgres"), throw_away=self.plan.throw_away)
+
+    def stop_database(self) -> None:
+        """Takes the database away, whoever is connected; `start_database` brings it back."""
+        if self.database:
+            postgres.stop(self.database)
+            self.database = None
+
+    def start_broker(self) -> None:
+        """Kafka, on its ports and its data; waits until clients can use it."""
+        data, ports = self.plan.data / "kafka", self.plan.ports
+        self.broker = kafka.start(data, ports["kafka"], ports["kafka_controller"], self.log("kafka"))
+
+    def stop_broker(self) -> None:
+        """Takes the broker away; `start_broker` brings it back."""
+        if self.broker:
+            kafka.stop(self.broker)
+            self.broker = None
 
     def prepare(self) -> None:
         """Databases with their roles, migrations, topics: what an operator does before the services start. Repeatable."""
@@ -87,7 +107,8 @@ class Product:
             children.end(process)
         for name in list(self.running):
             self.stop(name)
-        self.servers.close()
+        self.stop_broker()
+        self.stop_database()
 
 
 def present() -> list[str]:
