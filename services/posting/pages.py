@@ -10,10 +10,11 @@ from services.posting.domain.batch import DepositType, NotBalanced
 from services.posting.domain.claim import Payer
 from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
-from shared import money
+from shared import ids, money
 from shared.auth import Staff, staff
 from shared.clock import local_date
 from shared.http import Problem
+from shared.idempotency import Answer, Once, begin, finish
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.show import parse_day
@@ -88,6 +89,7 @@ def make_router(service: Service) -> APIRouter:
         type: Annotated[str, Form()] = "check",
         by_site: Annotated[str, Form()] = "",
         notes: Annotated[str, Form()] = "",
+        once: Annotated[str, Form()] = "",
     ) -> Response:
         values = {
             "day": day,
@@ -113,6 +115,9 @@ def make_router(service: Service) -> APIRouter:
             if account and account not in {each["bank_account_id"] for each in home.bank_accounts}:
                 errors["account"] = "Choose one of the practice's bank accounts"
             if not errors and deposit_date:
+                pressed = Once(practice_id, "deposit form", once or ids.new(), b"")
+                if kept := await begin(tx, pressed):
+                    return redirect(request, kept.body["to"], "Saved.", "The deposit and its payment batch are open.")
                 try:
                     batch_id = await batches.create_deposit(
                         tx,
@@ -169,11 +174,16 @@ def make_router(service: Service) -> APIRouter:
                 errors[f"reason-{charge_id}"] = "Enter a group and a reason code, like CO 45"
             lines.append(LineAnswer(charge_id, paid, adjusted, group, code))
         if not errors:
+            pressed = Once(practice_id, f"post form {batch_id}", form.get("once") or ids.new(), b"")
+            to = f"/staff/{practice_id}/money/batches/{batch_id}"
             try:
                 async with service.app.begin(practice_id) as tx:
+                    if kept := await begin(tx, pressed):
+                        return redirect(request, to, "Posted.", kept.body["words"])
                     after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name)
-                words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
-                return redirect(request, f"/staff/{practice_id}/money/batches/{batch_id}", "Posted.", words)
+                    words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
+                    await finish(tx, pressed, Answer(303, {"words": words}))
+                return redirect(request, to, "Posted.", words)
             except Refused as error:
                 errors["lines"] = str(error)
         return await _post_page(request, practice_id, batch_id, claim_id, form, errors)

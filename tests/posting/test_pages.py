@@ -53,6 +53,18 @@ async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: Fas
         assert (await http.get("/staff/7/money", params={"state": "closed"})).status_code == 200
 
 
+async def test_a_form_that_is_sent_twice_does_its_work_once(app: FastAPI, posting: Posting) -> None:
+    async with signed_in(app, "poster") as http:
+        one, two = [await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"once": "k1"}) for _ in range(2)]
+        assert one.url == two.url
+        form = {"claim": "c1", "paid-c1-1": "60.00", "once": "k2"}
+        for _ in range(2):
+            assert "40.00 is open" in (await http.post(f"{one.url}/post", data=form)).text
+    async with posting.worker.begin() as tx:
+        assert (await tx.exec_driver_sql("SELECT sum(amount_cents)::int FROM deposits")).scalar_one() == 6000
+        assert (await tx.exec_driver_sql("SELECT count(*) FROM payments")).scalar_one() == 1
+
+
 @pytest.mark.req("RP-01")
 async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
     body = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
