@@ -112,13 +112,14 @@ def make_router(service: Service) -> APIRouter:
             errors["type"] = "Choose how the bank got the money"
         async with service.app.begin(practice_id) as tx:
             home = await _home(tx, practice_id)
-            if account and account not in {each["bank_account_id"] for each in home.bank_accounts}:
-                errors["account"] = "Choose one of the practice's bank accounts"
-            if not errors and deposit_date:
-                pressed = Once(practice_id, "deposit form", once or ids.new(), b"")
-                if kept := await begin(tx, pressed):
-                    return redirect(request, kept.body["to"], "Saved.", "The deposit and its payment batch are open.")
-                try:
+        if account and account not in {each["bank_account_id"] for each in home.bank_accounts}:
+            errors["account"] = "Choose one of the practice's bank accounts"
+        if not errors and deposit_date:
+            pressed = Once(practice_id, "deposit form", once or ids.new(), b"")
+            try:
+                async with service.app.begin(practice_id) as tx:
+                    if kept := await begin(tx, pressed):
+                        return redirect(request, kept.body["to"], "Saved.", "The deposit and its payment batch are open.")
                     batch_id = await batches.create_deposit(
                         tx,
                         practice_id,
@@ -133,11 +134,11 @@ def make_router(service: Service) -> APIRouter:
                         check_number=check[:40] or None,
                         user=who.user_name,
                     )
-                    return redirect(
-                        request, f"/staff/{practice_id}/money/batches/{batch_id}", "Saved.", "The deposit and its payment batch are open."
-                    )
-                except NotBalanced as error:
-                    errors["amount"] = str(error)
+                    to = f"/staff/{practice_id}/money/batches/{batch_id}"
+                    await finish(tx, pressed, Answer(303, {"to": to}))
+                return redirect(request, to, "Saved.", "The deposit and its payment batch are open.")
+            except NotBalanced as error:
+                errors["amount"] = str(error)
         return _deposit_page(request, home, values, errors)
 
     @router.get("/staff/{practice_id}/money/batches/{batch_id}/post")
