@@ -177,20 +177,20 @@ def looked_at_again(patch: MonkeyPatch) -> None:
 MUTATIONS = {
     each.take_out.__name__: each
     for each in (
-        Mutation("a write-off is named also when nothing of it was open", write_off_of_nothing, "write-off and check", 0, "the re-issue"),
+        Mutation("a write-off is named also when nothing of it was open", write_off_of_nothing, "write-off and check", 1, "the re-issue"),
         Mutation("only the answer `released` ends an attempt", release_first, "two people, a call late", 0, "the processor took"),
-        Mutation("a dispute's mark goes when both copies show the case", dispute_versions, "dispute and payment", 0, "open dispute"),
-        Mutation("a mail waits for the highest version that anything named", highest_version_named, "mails, overdue", 0, "older than its facts"),
-        Mutation("a mail waits for captures and disputes that were read", captures_and_disputes_read, "mails", 0, "mail"),
+        Mutation("a dispute's mark goes when both copies show the case", dispute_versions, "payment after a dispute", 3, "open dispute"),
+        Mutation("a mail waits for the highest version that anything named", highest_version_named, "mails, overdue", 1, "older than its facts"),
+        Mutation("a mail waits for captures and disputes that were read", captures_and_disputes_read, "mails", 8, "mail"),
         Mutation("a notice that is not sent is said", skipped_is_said, "contract, mails down for four days", 0, "still scheduled"),
-        Mutation("a line takes posting's balance whole", balance_whole, "change while paying", 0, ""),
-        Mutation("a line names its payments, pending ones too", line_names_payments, "equal amounts", 0, "payable twice"),
-        Mutation("own captures count until the balance contains them", captures_joined_with_balances, "contract, the balance rises", 0, "above the balance"),
+        Mutation("a line takes posting's balance whole", balance_whole, "payment while invoicing is behind", 6, "false demand"),
+        Mutation("a line names its payments, pending ones too", line_names_payments, "equal amounts", 1, "payable twice"),
+        Mutation("own captures count until the balance contains them", captures_joined_with_balances, "contract, the balance rises", 3, "above the balance"),
         Mutation("the later record of a version counts", later_record_of_a_version, "bill, the same version again", 0, "content of c1 differs"),
-        Mutation("money waits for the content that its payer saw", content_the_payer_saw, "paid before posting has the version", 0, "paid as asked"),
-        Mutation("a mark belongs to the claim, on whatever line", marks_belong_to_the_claim, "void and back while paying", 0, "payable twice"),
-        Mutation("what of an own capture is credit still counts", credit_of_captures, "contract, billed again after the charge", 0, "credit"),
+        Mutation("money waits for the content that its payer saw", content_the_payer_saw, "paid before posting has the version", 3, "paid as asked"),
+        Mutation("a mark belongs to the claim, on whatever line", marks_belong_to_the_claim, "void and back during a call", 4, "payable twice"),
+        Mutation("what of an own capture is credit still counts", credit_of_captures, "contract, billed again after the charge", 1, "credit"),
         Mutation("payment and dispute take the same locks", same_locks, "dispute and payment at one moment", 0, "open dispute"),
-        Mutation("what is owed is looked at again whenever a copy or charge changes", looked_at_again, "contract, billed again", 0, "never noticed"),
+        Mutation("what is owed is looked at again whenever a copy or charge changes", looked_at_again, "contract, billed again during the call", 0, "never noticed"),
     )
 }

@@ -207,18 +207,28 @@ class People:
 
     async def check(self, claim_id: str, cents: int, adjusted: int = 0) -> bool:
         """A payer's check for one claim, as far as the form takes it: paid and adjusted on its first charge."""
-        clock, today = self.world.clock, self._today()
+        batch_id = await self.batch(cents)
         try:
-            async with self.world.app["posting"].begin(P) as tx:
-                batch_id = await batches.create_deposit(
-                    tx, P, deposit_date=today, today=today, bank_account_id="1", amount_cents=cents, kind=DepositType.CHECK, by_site=False, notes="",
-                    target_cents=cents, check_number="1001", user="tests",
-                )  # fmt: skip
-                await post_payment(tx, clock, P, batch_id, claim_id, [LineAnswer(f"{claim_id}-1", cents, adjusted)], "tests")
+            await self.post_check(batch_id, claim_id, cents, adjusted)
         except PostingRefused:
             return False
         await self.world.collect("posting")
         return True
+
+    async def batch(self, cents: int) -> str:
+        """A deposit of one check with its payment batch."""
+        today = self._today()
+        async with self.world.app["posting"].begin(P) as tx:
+            return await batches.create_deposit(
+                tx, P, deposit_date=today, today=today, bank_account_id="1", amount_cents=cents, kind=DepositType.CHECK, by_site=False, notes="",
+                target_cents=cents, check_number="1001", user="tests",
+            )  # fmt: skip
+
+    async def post_check(self, batch_id: str, claim_id: str, cents: int, adjusted: int = 0) -> None:
+        """Raises what the form shows."""
+        lines = [LineAnswer(f"{claim_id}-1", cents, adjusted)]
+        async with self.world.app["posting"].begin(P) as tx:
+            await post_payment(tx, self.world.clock, P, batch_id, claim_id, lines, "tests")
 
     # --- people at the employer
 
@@ -226,11 +236,11 @@ class People:
         rows = await self.world.rows("portal", "SELECT invoice_id FROM invoices ORDER BY invoice_id")
         return [row["invoice_id"] for row in rows]
 
-    async def proceed(self, who: str) -> bool:
-        """Everything that can be paid goes into the cart, and its person authorises it on the gateway's page."""
+    async def proceed(self, who: str, *invoices: str) -> bool:
+        """Everything (or these invoices) that can be paid goes into the cart, and its person authorises it on the gateway's page."""
         here, attempt_id = self.here[who], ids.new()
         async with self.world.app["portal"].begin(P) as tx:
-            await cart.add(tx, here, await self.invoices())
+            await cart.add(tx, here, invoices or await self.invoices())
         try:
             await pay.start(self.till, here, attempt_id, "https://portal.example/back", "Saltmarsh")
         except pay.NothingToPay:
@@ -359,6 +369,10 @@ class People:
         return bool(rows)
 
     # --- time and mails
+
+    async def wait(self) -> bool:
+        """Does nothing until all that is read soon has been read."""
+        return False
 
     async def day(self, days: int = 1) -> bool:
         self.world.clock.now += timedelta(days=days)

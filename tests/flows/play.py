@@ -16,6 +16,7 @@ from tests.flows.people import People
 from tests.flows.world import Broken, Place, World
 
 Action = tuple[Any, ...]  # a method of People and its arguments
+WAIT: Action = ("wait",)
 PATIENCE = 6  # how often an action that is not possible now is tried again before it is left out
 
 
@@ -84,12 +85,14 @@ class Player:
     async def mix(self, flow: Flow) -> None:
         threads = [list(thread) for thread in flow.threads]
         tries: dict[int, int] = {}
-        slow = {lane for lane in flow.seldom if self.rnd.random() < 0.3}
+        often = 0.6 if len(flow.seldom) < 4 else 0.3
+        slow = {lane for lane in flow.seldom if self.rnd.random() < often}
         while any(threads) or self.world.ready:
             quick = [place for place in self.world.ready if place[:2] not in slow]
             if any(threads) and (not quick or self.rnd.random() < 0.4):
                 thread = self.rnd.choice([each for each in threads if each])
-                if await self.act(thread[0]):
+                waited = thread[0] == WAIT and not quick
+                if waited or await self.act(thread[0]):
                     thread.pop(0)
                     continue
                 tries[id(thread), len(thread)] = tries.get((id(thread), len(thread)), 0) + 1
