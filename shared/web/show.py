@@ -55,7 +55,10 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def phone(text: str) -> str:
-    """A telephone number that does not break across lines."""
+    """A telephone number that does not break across lines; one of ten digits as `(555) 010-0142`."""
+    digits = "".join(each for each in text if each.isdigit())
+    if len(digits) == 10 and not set(text) - set("0123456789 ().-"):
+        text = f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
     return text.replace(" ", "\u00a0").replace("-", "\u2011")
 
 

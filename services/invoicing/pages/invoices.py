@@ -161,9 +161,11 @@ def ladder(state: InvoiceState) -> list[tuple[str, str, str]]:
     return [*rows, ("Payable now", dollars(state.payable_cents), "tot")]
 
 
-def what(entry: LineEntry) -> str:
-    """What happened, in words."""
-    return f"{ENTRIES.get(entry.kind, entry.kind)} {CAUSES.get(entry.cause or '', '')}".strip()
+def what(entry: LineEntry, line: InvoiceLineState) -> str:
+    """What happened, in words, and to which procedure."""
+    words = f"{ENTRIES.get(entry.kind, entry.kind)} {CAUSES.get(entry.cause or '', '')}".strip()
+    named = next((f"{each.procedure_code} {each.description}".strip() for each in line.charges if each.charge_id == entry.charge_id), "")
+    return f"{words}: {named}" if named else words
 
 
 def running(entries: list[LineEntry]) -> list[tuple[LineEntry, int]]:

@@ -18,7 +18,7 @@ from services.portal.identity.places import Home, home
 from services.portal.invoices.tables import accounts, invoices
 from shared.clock import local_date
 from shared.money import usd
-from shared.web.show import staff_day, staff_moment
+from shared.web.show import short_day, staff_day, staff_moment
 
 STATUS_WORDS = {
     Status.NOT_INVITED: "Not invited",
@@ -154,7 +154,7 @@ def _lead(body: Mapping[str, Any]) -> str:
 
 def _figures(body: Mapping[str, Any], balance: int, overdue: int) -> list[tuple[str, str, str]]:
     run = body.get("next_run_on")
-    when = f"{staff_day(date.fromisoformat(run))}, {body['frequency']}" if run else "–"
+    when = f"{short_day(date.fromisoformat(run))}, {body['frequency']}" if run else body["frequency"]
     return [
         ("Account balance", usd(balance), ""),
         ("Overdue", usd(overdue), "overdue" if overdue else ""),
