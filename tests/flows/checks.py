@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from deploy.local.verify import delivery, money
 from deploy.local.verify.facts import Facts, Newest, _database
 from shared.events.invoicing import CLAIM_REDROPPED, INVOICE_LINE_STATE, INVOICE_REISSUED
@@ -83,8 +85,8 @@ class Watch:
 
     async def _open_disputes(self, claim_id: str) -> list[str]:
         sent = [row["dispute_id"] for row in await self.world.rows("portal", "SELECT dispute_id FROM disputes WHERE claim_id = $1", claim_id)]
-        ended = await self.world.rows("invoicing", "SELECT dispute_id FROM dispute WHERE state->>'status' <> 'open' AND state->>'claim_id' = $1", claim_id)
-        return sorted(set(sent) - {row["dispute_id"] for row in ended})
+        ended = "SELECT dispute_id FROM dispute WHERE state->>'status' <> 'open' AND state->>'claim_id' = $1"
+        return sorted(set(sent) - {row["dispute_id"] for row in await self.world.rows("invoicing", ended, claim_id)})
 
     async def _disputes(self) -> None:
         """None of a claim inside a live or unposted payment; one of a claim at a time."""
@@ -120,7 +122,8 @@ class Watch:
             if row["status"] != "submitted" or row["attempt_id"] in self.charged:
                 continue
             self.charged.add(row["attempt_id"])
-            cents, others = row["submitted_cents"], [each for each in rows if each is not row and each["status"] in ("submitted", "unknown", "charged")]
+            cents = row["submitted_cents"]
+            others = [each for each in rows if each is not row and each["status"] in ("submitted", "unknown", "charged")]
             same = [each for each in others if each["claim_id"] == row["claim_id"]]
             own = sum(e["submitted_cents"] for e in same if not self._contained(e["attempt_id"], row["claim_id"], row["balance_version"]))
             credit = sum(self._credited(each["attempt_id"]) for each in same)
@@ -162,8 +165,8 @@ class Watch:
         for redrop in self.world.said(CLAIM_REDROPPED, f"{P}/{claim_id}"):
             offs = {each.write_off_id for each in redrop.write_offs}
             newest = said[-1] if said else None
-            behind = newest is None or (newest.claim_version, newest.claim_revision) < (redrop.claim_version, redrop.claim_revision)
-            if behind or not offs <= set(newest.write_offs):
+            asked = redrop.claim_version, redrop.claim_revision
+            if newest is None or (newest.claim_version, newest.claim_revision) < asked or not offs <= set(newest.write_offs):
                 raise Broken(f"sent again before posting has the correction of {claim_id} and its write-offs")
 
 
@@ -179,8 +182,7 @@ async def facts_of(world: World, server: str) -> Facts:
     for (topic, key), log in world.logs.items():
         bodies = [TOPICS[topic].decode(entry.value) for entry in log if not entry.again]
         if TOPICS[topic].versioned and bodies:
-            plain: Any = __import__("msgspec").to_builtins(bodies[-1])
-            facts.newest.setdefault(topic, {})[key] = Newest(plain, max(body.version for body in bodies))
+            facts.newest.setdefault(topic, {})[key] = Newest(msgspec.to_builtins(bodies[-1]), max(body.version for body in bodies))
     facts.captures = world.gateway.book.ledger
     facts.mails = [{"headers": dict(message.items())} for message in world.box]
     return facts

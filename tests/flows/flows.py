@@ -63,7 +63,12 @@ FLOWS: dict[str, Flow] = {
     "change": Flow(start=BILLED, threads=((("bill", "c1", 12000), ("void", "c2"), ("bill", "c1", 8000)),), same_end=True, seldom=MONEY),
     "change while paying": Flow(
         start=BILLED,
-        threads=((*PAULA_PAYS, *RETRIED), LEE_PAYS, (("bill", "c1", 12000), ("bill", "c2", 4000)), (("hold", "c2"), ("redrop", "c2", {"cents": 5000}))),
+        threads=(
+            (*PAULA_PAYS, *RETRIED),
+            LEE_PAYS,
+            (("bill", "c1", 12000), ("bill", "c2", 4000)),
+            (("hold", "c2"), ("redrop", "c2", {"cents": 5000})),
+        ),
         seldom=MONEY,
     ),
     "payer away and back": Flow(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest import MonkeyPatch
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 
 from services.contracts import charging
 from services.contracts.domain import charge as charge_rules
@@ -144,14 +144,11 @@ def marks_belong_to_the_claim(patch: MonkeyPatch) -> None:
     here = " AND c.line_id IN (SELECT line_id FROM lines WHERE practice_id = :practice_id AND invoice_id IN :invoices)"
     captured, _, rest = standing._MARKS.text.partition(" UNION ALL SELECT 'claim'")
     by_line = f"{captured}{here} UNION ALL SELECT 'invoice'{rest.partition(chr(39) + 'invoice' + chr(39))[2]}"
-    patch.setattr(standing, "_MARKS", text(by_line).bindparams(standing.bindparam("invoices", expanding=True)))
-    tables = ((store.live_invoices, store.attempt_invoices, "invoice_id"),)
+    patch.setattr(standing, "_MARKS", text(by_line).bindparams(bindparam("invoices", expanding=True)))
+    only = "INSERT INTO live_invoices (practice_id, invoice_id, attempt_id) SELECT practice_id, invoice_id, attempt_id FROM attempt_invoices"
 
     async def only_invoices(tx: Any, practice_id: str, attempt_id: str) -> None:
-        for table, source, column in tables:
-            rows = await tx.execute(store.select(source.c[column]).where(source.c.practice_id == practice_id, source.c.attempt_id == attempt_id))
-            for value in rows.scalars():
-                await tx.execute(store.insert(table).values({"practice_id": practice_id, "attempt_id": attempt_id, column: value}))
+        await tx.execute(text(f"{only} WHERE attempt_id = :attempt_id"), {"attempt_id": attempt_id})
 
     patch.setattr(store, "take", only_invoices)
 
@@ -180,17 +177,35 @@ MUTATIONS = {
         Mutation("a write-off is named also when nothing of it was open", write_off_of_nothing, "write-off and check", 1, "the re-issue"),
         Mutation("only the answer `released` ends an attempt", release_first, "two people, a call late", 0, "the processor took"),
         Mutation("a dispute's mark goes when both copies show the case", dispute_versions, "payment after a dispute", 3, "open dispute"),
-        Mutation("a mail waits for the highest version that anything named", highest_version_named, "mails, overdue", 1, "older than its facts"),
+        Mutation(
+            "a mail waits for the highest version that anything named",
+            highest_version_named, "mails, overdue", 1, "older than its facts",
+        ),
         Mutation("a mail waits for captures and disputes that were read", captures_and_disputes_read, "mails", 8, "mail"),
         Mutation("a notice that is not sent is said", skipped_is_said, "contract, mails down for four days", 0, "still scheduled"),
         Mutation("a line takes posting's balance whole", balance_whole, "payment while invoicing is behind", 6, "false demand"),
         Mutation("a line names its payments, pending ones too", line_names_payments, "equal amounts", 1, "payable twice"),
-        Mutation("own captures count until the balance contains them", captures_joined_with_balances, "contract, the balance rises", 3, "above the balance"),
-        Mutation("the later record of a version counts", later_record_of_a_version, "bill, the same version again", 0, "content of c1 differs"),
-        Mutation("money waits for the content that its payer saw", content_the_payer_saw, "paid before posting has the version", 3, "paid as asked"),
-        Mutation("a mark belongs to the claim, on whatever line", marks_belong_to_the_claim, "void and back during a call", 4, "payable twice"),
+        Mutation(
+            "own captures count until the balance contains them",
+            captures_joined_with_balances, "contract, the balance rises", 3, "above the balance",
+        ),
+        Mutation(
+            "the later record of a version counts",
+            later_record_of_a_version, "bill, the same version again", 0, "content of c1 differs",
+        ),
+        Mutation(
+            "money waits for the content that its payer saw",
+            content_the_payer_saw, "paid before posting has the version", 3, "paid as asked",
+        ),
+        Mutation(
+            "a mark belongs to the claim, on whatever line",
+            marks_belong_to_the_claim, "void and back during a call", 4, "payable twice",
+        ),
         Mutation("what of an own capture is credit still counts", credit_of_captures, "contract, billed again after the charge", 1, "credit"),
         Mutation("payment and dispute take the same locks", same_locks, "dispute and payment at one moment", 0, "open dispute"),
-        Mutation("what is owed is looked at again whenever a copy or charge changes", looked_at_again, "contract, billed again during the call", 0, "never noticed"),
+        Mutation(
+            "what is owed is looked at again whenever a copy or charge changes",
+            looked_at_again, "contract, billed again during the call", 0, "never noticed",
+        ),
     )
 }

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import pypdf
 from sqlalchemy import text
 
 from services.contracts.charging import Charging
+from services.contracts.domain.contract import Refused as ContractRefused
 from services.contracts.handlers import charges
 from services.contracts.handlers import contracts as contract_handlers
 from services.contracts.handlers.contracts import Wanted as WantedContract
@@ -143,7 +145,8 @@ class People:
         return True
 
     async def pm_hold(self, claim_id: str) -> bool:
-        body = ClaimHoldRequested(practice_id=P, claim_id=claim_id, version=self._next(claim_id).version, kick_code="K", requested_at=self.world.clock.now)
+        version = self._next(claim_id).version
+        body = ClaimHoldRequested(practice_id=P, claim_id=claim_id, version=version, kick_code="K", requested_at=self.world.clock.now)
         self.world.publish(CLAIM_HOLD_REQUESTED, body)
         return True
 
@@ -265,6 +268,11 @@ class People:
         await self.world.collect("portal")
         return True
 
+    async def leave(self, who: str) -> None:
+        """Presses *Cancel* before anything was submitted."""
+        await pay.let_go(self.job, P, self.attempts.pop(who), "cancelled")
+        await self.world.collect("portal")
+
     async def ask(self) -> bool:
         """Half a minute later the portal asks the gateway about what is in doubt."""
         self.world.clock.move(seconds=30)
@@ -282,7 +290,8 @@ class People:
                 found = (await tx.execute(wanted, {"claim_id": claim_id})).one_or_none()
                 if found is None:
                     return False
-                line = await disputes.submit(tx, self.world.clock.now, self.here[who], ids.new(), *found, "WA", None)
+                here = self.here[who]
+                line = await disputes.submit(tx, self.world.clock.now, here, ids.new(), found.invoice_id, found.line_id, "WA", None)
         except disputes.Refused:
             return False
         await self.world.collect("portal")
@@ -308,11 +317,8 @@ class People:
             await check(*args)
             await meet()
 
-        standing.read, disputes.check = read_and_meet, check_and_meet
-        try:
+        with mock.patch.object(standing, "read", read_and_meet), mock.patch.object(disputes, "check", check_and_meet):
             await asyncio.gather(self.confirm(who), self.dispute(other, claim_id))
-        finally:
-            standing.read, disputes.check = read, check
         return True
 
     # --- contracts
@@ -331,7 +337,7 @@ class People:
         try:
             async with self.world.app["contracts"].begin(P) as tx:
                 await contract_handlers.cancel(tx, self.world.clock, P, self.contract.contract_id, "asked for")
-        except contract_handlers.Refused:
+        except ContractRefused:
             return False
         await self.world.collect("contracts")
         return True

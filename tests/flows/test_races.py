@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from services.posting.domain.payment import Refused
-from shared.events.posting import CLAIM_BALANCES
+from shared.events.ingress import CLAIM_BILLED
 from shared.events.portal import PAYMENT_CAPTURED
+from shared.events.posting import CLAIM_BALANCES
 from tests.conftest import Database as Server
 from tests.flows import checks
 from tests.flows.people import P, People
@@ -40,16 +41,17 @@ async def test_a_staff_check_and_a_portal_payment_of_one_claim_never_lose_a_cent
     await people.open()
     for n in range(ROUNDS):
         await people.bill(f"c{n}", CENTS)
-        await world.drain()
+        await world.deliver([("invoicing.claims", CLAIM_BILLED.name, f"{P}/c{n}")])
         await people.run_now()
     await world.drain()
     invoices = {row["claim_id"]: row["invoice_id"] for row in await world.rows("portal", "SELECT claim_id, invoice_id FROM lines")}
-    won = {"check": 0, "payment": 0}
+    won, paid = {"check": 0, "payment": 0}, []
     for n in range(ROUNDS):
         claim_id = f"c{n}"
         first, second = await people.batch(FIRST), await people.batch(SECOND)
         assert await people.proceed("Paula", invoices[claim_id])
         attempt_id = people.attempts["Paula"]
+        paid.append(attempt_id)
         found = await together(people.confirm("Paula"), people.post_check(first, claim_id, FIRST))
         assert found == [True, None]
         # The capture and the rest of the claim meet in posting's books.
@@ -63,6 +65,7 @@ async def test_a_staff_check_and_a_portal_payment_of_one_claim_never_lose_a_cent
         assert row["credited_cents"] == credit
         assert sum(line.balance_cents for line in world.said(CLAIM_BALANCES, f"{P}/{claim_id}")[-1].lines) == 0
     assert won["check"] and won["payment"], "both orders were met"
+    player.watch.paid = set(paid)  # looked at here, after every round
     await world.drain()
     await player.settle()
     facts = await checks.rest(world, people, postgres.admin_url)

@@ -173,7 +173,7 @@ class World:
         `crash`: the handlers run, and the process dies before the commit. A handler that fails breaks a promise.
         """
         places = list(places)
-        records, after = [], {}
+        records, after = [], dict[Place, int]()
         for place in places:
             log = self.logs[place[1:]]
             offset = after.get(place, self.at.get(place, 0))
