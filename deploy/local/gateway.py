@@ -22,7 +22,7 @@ from deploy.local import cards, pages, processor
 from deploy.local.faults import Control, Fault, Faults
 from deploy.local.processor import Book, Payment, answer
 
-Cents = Annotated[int, Field(gt=0, le=100_000_000)]
+Cents = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FormText = Annotated[str, Form()]
 
 

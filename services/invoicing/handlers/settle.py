@@ -167,16 +167,19 @@ async def _invoices(
         await invoices.stop_reissues(tx, closing)
         sums |= await invoices.sums(tx, closing)
     paid = await payments.by_invoice(tx, rows)
+    turns = {}
     for key, row in rows.items():
         turn = rules.turn(row, sums.get(key, NO_LINES), paid.get(key, ()), told.get(key), remind, known[key[0]].today(now))
         if turn is None:
             done.invoices[key] = row.state.version if row.state else 0
             continue
+        turns[key] = turn
         done.invoices[key] = turn.state.version
-        await invoices.save(tx, turn)
+    await invoices.save(tx, list(turns.values()))
+    for key, turn in turns.items():
         if any(fact in SENDINGS for fact in turn.facts):
             await _freeze(tx, key, turn.state, known[key[0]])
-        trace = traces.get(key) or row.trace
+        trace = traces.get(key) or rows[key].trace
         done.events.append(Outgoing(INVOICE_STATE, turn.state, trace))
         done.events += [Outgoing(TOPIC_OF[fact], _fact(turn.state, fact, known[key[0]].today(now)), trace) for fact in turn.facts]
 

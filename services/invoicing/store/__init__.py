@@ -1,14 +1,19 @@
 """Explicit SQL: rows to dataclasses and back. Sets of keys travel as two arrays, so that a batch is one statement whatever its size."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
+from sqlalchemy import Table, TextClause, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.events import ENCODER
 
 Key = tuple[str, str]  # practice_id and the thing's own id
 
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 WANT = "unnest(CAST(:practices AS text[]), CAST(:ids AS text[])) AS want(practice_id, id)"
 
 
@@ -31,3 +36,18 @@ def as_json(value: object) -> str:
 def plain(value: object) -> Any:
     """A body as dicts and lists, for JSONB columns in statements of SQLAlchemy."""
     return msgspec.json.decode(ENCODER.encode(value))
+
+
+async def rewrite(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Changes rows by primary key, in one statement of one parameter whatever their number. All have the same columns, the key among them."""
+    if rows:
+        await tx.execute(_rewriting(table, tuple(rows[0])), {"rows": as_json(rows)})
+
+
+@cache
+def _rewriting(table: Table, columns: tuple[str, ...]) -> TextClause:
+    key = [column.name for column in table.primary_key]
+    types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
+    new = ", ".join(f'"{name}" = r."{name}"' for name in columns if name not in key)
+    same = " AND ".join(f'kept."{name}" = r."{name}"' for name in key)
+    return text(f'UPDATE "{table.name}" AS kept SET {new} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types}) WHERE {same}')

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, text, tuple_, update
+from sqlalchemy import insert, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Claim, Marks
 from services.invoicing.domain.hold import Hold, Redrop
-from services.invoicing.store import WANT, Key, joined, keyed, plain
+from services.invoicing.store import WANT, Key, joined, keyed, rewrite
 from services.invoicing.tables import charge, claim, claim_mark, claim_note, hold, write_off
 from shared.db import copy
 from shared.events.ingress import ClaimBilled, Payer
@@ -162,20 +162,10 @@ async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
     if not changed:
         return
     rows = [row_of(body, body.revision) for body in changed]
-    columns = [name for name in rows[0] if name not in ("practice_id", "claim_id")]
-    await tx.execute(
-        update(claim)
-        .where(claim.c.practice_id == bindparam("at_practice"), claim.c.claim_id == bindparam("at_claim"))
-        .values({name: bindparam(f"new_{name}") for name in columns}),
-        [
-            {"at_practice": row["practice_id"], "at_claim": row["claim_id"]}
-            | {f"new_{name}": plain(row[name]) if name == "rest" else row[name] for name in columns}
-            for row in rows
-        ],
-    )
-    keys = [(row["practice_id"], row["claim_id"]) for row in rows]
-    await tx.execute(delete(charge).where(tuple_(charge.c.practice_id, charge.c.claim_id).in_(keys)))
-    await tx.execute(insert(charge), [row for body in changed for row in charge_rows(body)])
+    await rewrite(tx, claim, rows)
+    keys = keyed((row["practice_id"], row["claim_id"]) for row in rows)
+    await tx.execute(text(f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"), keys)
+    await copy(tx, charge, [row for body in changed for row in charge_rows(body)])
 
 
 async def marks(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Marks]:

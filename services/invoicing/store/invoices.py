@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert, text, update
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.invoice import Invoice, Totals, Turn
 from services.invoicing.domain.money import Money
-from services.invoicing.store import WANT, Key, as_json, joined, keyed, plain
+from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewrite
 from services.invoicing.tables import invoice, invoice_line
 from shared.events.invoicing import InvoiceLineState, InvoiceState, Issue, Mask
 
@@ -82,18 +82,11 @@ async def claims_on(tx: AsyncConnection, invoices: Iterable[Key]) -> set[Key]:
 
 async def save_lines(tx: AsyncConnection, changed: Sequence[tuple[LineRow, InvoiceLineState]]) -> None:
     """Lines with what is published of them."""
-    if not changed:
-        return
     rows = []
     for line, state in changed:
-        values = {name: getattr(state, name) for name in PUBLISHED} | {"withdrawn": line.withdrawn, "held": line.held, "state": plain(state)}
-        rows.append({"at_practice": line.practice_id, "at_line": line.line_id} | {f"new_{name}": value for name, value in values.items()})
-    await tx.execute(
-        update(invoice_line)
-        .where(invoice_line.c.practice_id == bindparam("at_practice"), invoice_line.c.line_id == bindparam("at_line"))
-        .values({name: bindparam(f"new_{name}") for name in (*PUBLISHED, "withdrawn", "held", "state")}),
-        rows,
-    )
+        same = {"practice_id": line.practice_id, "line_id": line.line_id, "withdrawn": line.withdrawn, "held": line.held}
+        rows.append(same | {name: getattr(state, name) for name in PUBLISHED} | {"state": state})
+    await rewrite(tx, invoice_line, rows)
 
 
 async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoice]:
@@ -139,22 +132,23 @@ async def sums(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Totals
     }
 
 
-async def save(tx: AsyncConnection, turn: Turn) -> None:
-    """An invoice's header with what is published of it."""
-    state = turn.state
-    await tx.execute(
-        update(invoice)
-        .where(invoice.c.practice_id == state.practice_id, invoice.c.invoice_id == state.invoice_id)
-        .values(
-            status=state.status,
-            last_billed_on=state.last_billed_on,
-            overdue_on=state.overdue_on,
-            overdue_told_on=turn.told_on,
-            closing_no=state.closing_no,
-            balance_cents=state.balance_cents,
-            state=plain(state),
-        )
-    )
+async def save(tx: AsyncConnection, turns: Sequence[Turn]) -> None:
+    """Headers of invoices with what is published of them."""
+    rows = [
+        {
+            "practice_id": turn.state.practice_id,
+            "invoice_id": turn.state.invoice_id,
+            "status": turn.state.status,
+            "last_billed_on": turn.state.last_billed_on,
+            "overdue_on": turn.state.overdue_on,
+            "overdue_told_on": turn.told_on,
+            "closing_no": turn.state.closing_no,
+            "balance_cents": turn.state.balance_cents,
+            "state": turn.state,
+        }
+        for turn in turns
+    ]
+    await rewrite(tx, invoice, rows)
 
 
 async def stop_reissues(tx: AsyncConnection, closing: Iterable[Key]) -> None:
