@@ -1,5 +1,6 @@
 """The flows of the first path, as things that people and systems do at the same time (events: how the flows close)."""
 
+from tests.flows.gateway import OUTCOMES
 from tests.flows.play import Action, Flow
 
 Thread = tuple[Action, ...]
@@ -152,6 +153,26 @@ FLOWS: dict[str, Flow] = {
         start=BILLED, threads=((("bill", "c1", 4000),), PAULA_PAYS), seldom=(("invoicing.claims", "claim.billed"),)
     ),
     "dispute and payment at one moment": Flow(start=ONE, threads=((("proceed", "Paula"), ("confirm_beside_a_dispute", "Paula", "Lee", "c1")),)),
+    "anything with employers": Flow(
+        start=(("bill", "c1", 10000), ("bill", "c2", (4000, 2000)), ("run_now",), ("bill", "c3", 5000)),
+        threads=(
+            *((("proceed", who), ("confirm", who, outcome), *RETRIED) for who in ("Paula", "Lee") for outcome in OUTCOMES),
+            PAULA_PAYS,
+            LEE_PAYS,
+            (("dispute", "Paula", "c1"), ("redrop", "c1", {"cents": 8000, "write_off": 500}), *NEXT_DAY, *PAULA_PAYS),
+            (("dispute", "Lee", "c2"), ("redrop", "c2", {"write_off": 500}), *NEXT_DAY, ("dispute", "Lee", "c2")),
+            (("bill", "c1", 9000), ("bill", "c1", 12000)),
+            (("void", "c2"), ("bill", "c2", 7000), ("run_now",)),
+            (("bill", "c1", 10000, "e9"), ("bill", "c1", 10000), ("run_now",)),
+            (("hold", "c1"), ("correct", "c1", 7000), ("redrop", "c1", {"cents": 7500})),
+            (("pm_hold", "c2"), ("pm_redrop", "c2"), ("pm_hold", "c2")),
+            (("check", "c1", 3000), ("check", "c2", 4000)),
+            (("run_now",), ("day",), ("invoicing_day",), ("mails",)),
+            (("day", 31), ("invoicing_day",), ("day",), ("mails",)),
+        ),
+        seldom=MONEY + MAILS,
+        picks=6,
+    ),
     # contract charge
     "contract": Flow(start=ADJUDICATED, threads=(CHARGED,), same_end=True, seldom=CARD),
     "contract, cancelled": Flow(start=ADJUDICATED, threads=(CHARGED, (("cancel",),)), seldom=CARD),
@@ -183,6 +204,22 @@ FLOWS: dict[str, Flow] = {
         seldom=CARD,
     ),
     "contract, mails down for four days": Flow(start=ADJUDICATED, threads=((("day", 4), ("mails",), ("notice_again",), *CHARGED),), seldom=CARD),
+    "anything with patients": Flow(
+        start=(("sign", 7000), ("bill", "k1", 10000, "I")),
+        threads=(
+            (("check", "k1", 4000, 1000), *CHARGED),
+            (("bill", "k2", 9000, "I"), ("check", "k2", 4000), *CHARGED),
+            *((("charge", outcome), ("charge",), ("land",)) for outcome in OUTCOMES),
+            CHARGED,
+            (("cancel",),),
+            (("void", "k1"), ("bill", "k1", 9500, "I"), ("check", "k1", 500)),
+            (("bill", "k1", 9000, "I"), ("check", "k1", 1000)),
+            (("hold", "k1"), ("redrop", "k1", {"cents": 12000})),
+            (("day", 4), ("mails",), ("notice_again",), *CHARGED),
+        ),
+        seldom=CARD,
+        picks=5,
+    ),
     # mails
     "mails": Flow(start=ONE, threads=((("day",), ("mails",)), PAULA_PAYS, (("dispute", "Lee", "c1"),), (("mails",),)), seldom=MAILS),
     "mails, overdue": Flow(

@@ -25,6 +25,7 @@ class Flow:
     threads: tuple[tuple[Action, ...], ...]
     same_end: bool = False
     seldom: tuple[tuple[str, str], ...] = ()  # (reader, topic) that are read late in some schedules
+    picks: int = 0  # so many of the threads, by chance; 0 is all of them
     claims_per_part: int = captured.PART
     whole: bool = False  # what was paid as asked leaves nothing open beside credit
 
@@ -80,7 +81,8 @@ class Player:
                 await self.world.drain()
 
     async def mix(self, flow: Flow) -> None:
-        threads = [list(thread) for thread in flow.threads]
+        chosen = self.rnd.sample(flow.threads, flow.picks) if flow.picks else flow.threads
+        threads = [list(thread) for thread in chosen]
         tries: dict[tuple[int, int], int] = {}
         often = 0.6 if len(flow.seldom) < 4 else 0.3
         slow = {lane for lane in flow.seldom if self.rnd.random() < often}
