@@ -10,7 +10,8 @@ from deploy.local.verify.facts import Facts, Newest, _database
 from shared.events.invoicing import CLAIM_REDROPPED, INVOICE_LINE_STATE, INVOICE_REISSUED
 from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE
 from shared.events.registry import TOPICS
-from tests.flows.people import P, People
+from tests.flows.people import People
+from tests.flows.staff import P
 from tests.flows.world import Broken, World
 
 LIVE = ("submitted", "unknown", "captured")

@@ -12,8 +12,9 @@ from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import CLAIM_BALANCES
 from tests.conftest import Database as Server
 from tests.flows import checks
-from tests.flows.people import P, People
+from tests.flows.people import People
 from tests.flows.play import Player
+from tests.flows.staff import P
 from tests.flows.world import World
 
 ROUNDS = 300
