@@ -30,7 +30,7 @@ LINK = re.compile(r"https?://[^\s\"'<>]+")
 PAGE = 100
 # The shown mail is a document of its own without scripts; its links open in the whole window.
 MAIL_POLICY = ("sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation; default-src 'none'; "
-               "style-src 'unsafe-inline'; img-src data:")
+               "style-src 'unsafe-inline'; img-src data: http: https:")
 
 
 @dataclass(frozen=True)

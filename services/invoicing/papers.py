@@ -1,6 +1,7 @@
 """Invoices on paper: each sending is printed once from its frozen data, outside any transaction, and kept (EP-27)."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -135,15 +136,14 @@ def breakable(claim_id: str) -> str:
 
 
 def recent_payments(lines: list[dict[str, Any]], on: date) -> list[dict[str, Any]]:
-    """Payments on these claims in the 30 days up to the sending, newest first."""
-    found = [
-        {"on": entry["on"], "how": HOW.get(entry["cause"] or "", "Payment"), "claim": line["claim_id"], "cents": -entry["change_cents"]}
-        for line in lines
-        for entry in line["entries"]
-        if entry["kind"] == "payment" and date.fromisoformat(entry["on"]) >= on - RECENT
-    ]
-    found.sort(key=lambda each: (each["on"], each["claim"]), reverse=True)
-    return [each | {"on": day(date.fromisoformat(each["on"]))} for each in found]
+    """Payments on these claims in the 30 days up to the sending, newest first; one row for all procedures of a claim."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for line in lines:
+        for entry in line["entries"]:
+            if entry["kind"] == "payment" and date.fromisoformat(entry["on"]) >= on - RECENT:
+                found[entry["on"], line["claim_id"], HOW.get(entry["cause"] or "", "Payment")] -= entry["change_cents"]
+    rows = sorted(found.items(), reverse=True)
+    return [{"on": day(date.fromisoformat(paid)), "how": how, "claim": claim, "cents": cents} for (paid, claim, how), cents in rows if cents]
 
 
 def address_lines(address: Mapping[str, Any]) -> list[str]:

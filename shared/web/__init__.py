@@ -58,6 +58,7 @@ def make_web(service: str, folder: Path | None, *, secret: str, public_url: str)
         staff_moment=show.staff_moment,
         plural=show.plural,
         phone=show.phone,
+        card=show.card,
         size=show.size,
         initials=show.initials,
         static=files.url,

@@ -15,6 +15,7 @@ ZONE_WORDS = {
     "America/Anchorage": "Alaska",
     "Pacific/Honolulu": "Hawaii",
 }
+CARDS = {"VI": "Visa", "MC": "Mastercard", "DS": "Discover", "AX": "American Express"}
 
 
 def day(value: date) -> str:
@@ -60,6 +61,11 @@ def phone(text: str) -> str:
     if len(digits) == 10 and not set(text) - set("0123456789 ().-"):
         text = f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
     return text.replace(" ", "\u00a0").replace("-", "\u2011")
+
+
+def card(brand: str, last4: str) -> str:
+    """`Visa ending 4242`: a card by the processor's short word for its brand."""
+    return f"{CARDS.get(brand, brand)} ending {last4}"
 
 
 def size(count: int) -> str:

@@ -62,7 +62,7 @@ def make_router(service: Service) -> APIRouter:
         if taken:
             raise Problem(409, people.NOT_HERE)
         if found is None:
-            raise Problem(410, signin.DEAD, f"Please ask {asked.call or 'the practice'}, for a new invitation.")
+            raise Problem(410, signin.DEAD, f"Please ask {f'{asked.call},' if asked.call else 'the practice'} for a new invitation.")
         remember(request, found.link.practice_id)
         return found
 

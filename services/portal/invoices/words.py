@@ -6,11 +6,11 @@ from typing import Any
 
 from shared.events.invoicing import InvoiceLineState, InvoiceState, LineCharge, LineEntry
 from shared.money import usd
+from shared.web.show import CARDS as CARDS
 from shared.web.show import plural
 
 STATUS = {"due": "Due", "overdue": "Overdue", "in_review": "In-Review", "pending": "Pending", "closed": "Closed", "withdrawn": "Withdrawn"}
 SENDING = {"new": "Sent", "reissued": "Corrected and sent again", "overdue_again": "Sent again, overdue"}
-CARDS = {"VI": "Visa", "MC": "Mastercard", "DS": "Discover", "AX": "American Express"}
 ENTRY = {"charge": "Charge", "payment": "Payment", "adjustment": "Adjustment", "transfer": "Transfer", "void": "Taken back"}
 CAUSE = {
     "check": "by check",
@@ -98,7 +98,7 @@ def story(line: InvoiceLineState) -> tuple[list[tuple[date, str, str, int, int]]
     for entry in entries:
         balance += entry.change_cents
         code = f"{entry.group} {entry.code}" if entry.group and entry.code else ""
-        what = " ".join(filter(None, (ENTRY.get(entry.kind, entry.kind), CAUSE.get(entry.cause or "", "") if entry.kind != "charge" else "")))
+        what = " ".join(filter(None, (ENTRY.get(entry.kind, entry.kind), CAUSE.get(entry.cause or "", ""))))
         rows.append((entry.on, f"{what}: {by_charge.get(entry.charge_id or '', '')}".rstrip(": "), code, entry.change_cents, balance))
     return rows, _codes(entries)
 
@@ -120,7 +120,8 @@ def _codes(entries: Sequence[LineEntry]) -> str:
     kinds = {entry.kind for entry in entries}
     absent = [word for kind, word in (("payment", "payments"), ("adjustment", "adjustments"), ("transfer", "transfers")) if kind not in kinds]
     used = sorted({f"{entry.group} {entry.code}" for entry in entries if entry.group and entry.code})
-    nothing = f"No {' and no '.join(absent)} on this claim." if absent else ""
+    listed = " and ".join(filter(None, (", ".join(f"no {word}" for word in absent[:-1]), f"no {absent[-1]}"))) if absent else ""
+    nothing = f"N{listed[1:]} on this claim." if listed else ""
     return " ".join(filter(None, (nothing, *(CODES.get(code, f"{code} is the payer's reason code.") for code in used))))
 
 
