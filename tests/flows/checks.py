@@ -150,14 +150,14 @@ class Watch:
     # --- invoicing
 
     def _reissues(self) -> None:
-        """An invoice is sent again when posting has the corrections and write-offs of what is no longer held on it."""
+        """An invoice is sent again when posting has the corrections and write-offs of what it asks and no longer holds."""
         facts = self.world.said(INVOICE_REISSUED)
         if len(facts) == self.reissued:
             return
         for fact in facts[self.reissued :]:
             lines = [states[-1] for states in _by_key(self.world, INVOICE_LINE_STATE) if states[-1].invoice_id == fact.invoice_id]
             for line in lines:
-                if line.status in ("due", "overdue", "closed"):
+                if line.status in ("due", "overdue"):
                     self._covered(line.claim_id)
         self.reissued = len(facts)
 
