@@ -97,6 +97,12 @@ def test_a_redrop_is_covered_only_with_its_write_offs() -> None:
     assert money.covers_redrop(balances(claim(), 1, write_offs=("w1", "w2")), (1, 0), ["w1"])
 
 
+@pytest.mark.req("EP-17")
+def test_a_redrop_after_a_void_and_a_new_bill_waits_until_posting_has_the_bill() -> None:
+    assert not money.covers_redrop(balances(claim(), 2, voided=True), (3, 0), [])
+    assert money.covers_redrop(balances(claim(version=3), 3), (3, 0), [])
+
+
 @pytest.mark.req("EP-12")
 @pytest.mark.parametrize(
     ("balance", "pending", "held", "today", "expected"),

@@ -45,12 +45,19 @@ def by_charge(claim: Claim, payer_id: str, balances: ClaimBalances | None) -> di
 
 def covers(balances: ClaimBalances, wanted: tuple[int, int]) -> bool:
     """Whether posting has taken in this `(version, revision)`, or knows the claim as void."""
-    return balances.voided or (balances.claim_version, balances.claim_revision) >= wanted
+    return balances.voided or _content(balances) >= wanted
 
 
 def covers_redrop(balances: ClaimBalances | None, wanted: tuple[int, int], write_offs: Collection[str]) -> bool:
-    """Whether posting has taken in what a re-drop changed: its content, and every write-off by name."""
-    return balances is not None and covers(balances, wanted) and set(write_offs) <= set(balances.write_offs)
+    """Whether posting has taken in what a re-drop changed: its content, and every write-off by name.
+
+    That posting knows the claim as void is not enough here: it may have been billed again since, and posting not know it yet.
+    """
+    return balances is not None and _content(balances) >= wanted and set(write_offs) <= set(balances.write_offs)
+
+
+def _content(balances: ClaimBalances) -> tuple[int, int]:
+    return balances.claim_version, balances.claim_revision
 
 
 def total(parts: Collection[Money]) -> Money:
