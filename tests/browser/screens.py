@@ -46,6 +46,8 @@ class Screens:
         for width in WIDTHS:
             await page.set_viewport_size({"width": width, "height": 900})
             await page.evaluate("document.fonts.ready")
+            height: int = await page.evaluate("document.documentElement.scrollHeight")  # a window as high as the page has its bars where they belong
+            await page.set_viewport_size({"width": width, "height": min(height, 12_000)})
             await page.screenshot(path=PLACE / f"{name}-{width}.png", full_page=True)
             self.findings += [f"{name} at {width}: {found}" for found in await axe_findings(page)]
             if (wider := await sideways(page)) > 0:
