@@ -17,6 +17,7 @@ from deploy.local.places import free_port, home
 from deploy.local.processes import Product, running
 from shared.db import asyncpg_url, setup
 from shared.migrate import migrate
+from tests.whole import Played, play
 
 PASSWORDS = {"owner": "owner-of-the-tests", "app": "app-of-the-tests", "worker": "worker-of-the-tests"}
 
@@ -119,3 +120,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("FORBID_SKIPS") and reporter and reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("tests were skipped, and FORBID_SKIPS is set")
         session.exitstatus = 1
+
+
+@pytest.fixture(scope="session")
+async def played(product: Product) -> Played:
+    """The whole product after its story."""
+    return await play(product)
