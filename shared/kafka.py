@@ -21,7 +21,7 @@ from opentelemetry.trace import Span
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import inbox, outbox, parking
+from shared import inbox, outbox, parking, telemetry
 from shared.clock import Clock
 from shared.db import Database, passing
 from shared.events import Topic
@@ -100,7 +100,10 @@ class Consumption:
                 await self.store(records[middle:])
 
     async def _park(self, record: Any, error: Exception) -> None:
-        log.warning("%s parks %s/%d/%d: %s", self.group, record.topic, record.partition, record.offset, type(error).__name__, exc_info=error)
+        trace = (dict(record.headers).get("traceparent") or b"").decode(errors="replace")
+        with telemetry.span(f"park {record.topic}", parent=trace):  # so that the log line names the record's own trace
+            where = (self.group, record.topic, record.partition, record.offset)
+            log.warning("%s parks %s/%d/%d: %s", *where, type(error).__name__, exc_info=error)
         async with self.db.begin() as tx:
             if report := await parking.park(tx, self.service, self.group, record, error):
                 await outbox.append(tx, self.clock.business(), [report])

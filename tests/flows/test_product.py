@@ -102,7 +102,8 @@ FAULTS = (
     Fault("a copy's version", "portal", "invoices", "UPDATE invoices SET version = version + 1 WHERE ctid = (SELECT ctid FROM invoices LIMIT 1)",
           "copies equal owners"),
     Fault("a batch total", "posting", "payment_batches",
-          "UPDATE payment_batches SET posted_cents = posted_cents + 1, target_cents = target_cents + 1 WHERE ctid = (SELECT ctid FROM payment_batches LIMIT 1)", "batches balance"),
+          "UPDATE payment_batches SET posted_cents = posted_cents + 1, target_cents = target_cents + 1"
+          " WHERE ctid = (SELECT ctid FROM payment_batches LIMIT 1)", "batches balance"),
     Fault("an invoice's number", "invoicing", "invoice",
           "UPDATE invoice SET number = number + 100 WHERE number = (SELECT max(number) FROM invoice)", "numbers have no gaps"),
     Fault("a live attempt left", "portal", "live_invoices",
