@@ -77,7 +77,7 @@ class Consumption:
         try:
             async with asyncio.timeout(COMMIT_SECONDS):  # a consumer stopped meanwhile never answers
                 await self.subscriber.consumer.commit(offsets)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, TimeoutError, AttributeError) as error:  # at a stop there may be no consumer any more
             log.warning("offsets of %s not committed, the records come again: %r", self.group, error)
 
     async def finish(self) -> None:

@@ -1,7 +1,6 @@
 """Money is integer cents; this is the edge where people's amounts come in and go out (architecture: money)."""
 
 import re
-from decimal import Decimal
 
 _AMOUNT = re.compile(r"^\s*\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?\s*$")
 MINUS = "−"
@@ -21,14 +20,6 @@ def parse(text: str) -> int:
     if cents > LIMIT_CENTS:
         raise BadAmount("Enter a smaller amount")
     return cents
-
-
-def from_decimal(amount: Decimal) -> int:
-    """Cents of an exact decimal amount; raises BadAmount when it has a fraction of a cent."""
-    cents = amount * 100
-    if cents != cents.to_integral_value():
-        raise BadAmount("An amount has at most two decimals")
-    return int(cents)
 
 
 def usd(cents: int, *, sign: bool = False, symbol: bool = False) -> str:

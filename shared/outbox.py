@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import ids, telemetry
 from shared.db import TECHNICAL, copy
-from shared.events import Topic
+from shared.events import MAX_BYTES, Topic
+
+LARGEST = MAX_BYTES - 16 * 1024  # leaves room for key and headers
 
 outbox = Table(
     "outbox",
@@ -44,7 +46,7 @@ class Outgoing:
 async def append(tx: AsyncConnection, now: datetime, events: Iterable[Outgoing]) -> None:
     """Puts events into the transaction. Lock what they are about first, so that the order of a key is the order of commits."""
     current = telemetry.traceparent()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "topic": out.topic.name,
             "key": out.key or out.topic.key_of(out.body),
@@ -55,4 +57,7 @@ async def append(tx: AsyncConnection, now: datetime, events: Iterable[Outgoing])
         }
         for out in events
     ]
+    for row in rows:
+        if len(row["value"]) > LARGEST:  # such a row would stop the relay; here it fails the one transaction that made it
+            raise ValueError(f"an event on {row['topic']} has {len(row['value'])} bytes; readers take {MAX_BYTES}")
     await copy(tx, outbox, rows)

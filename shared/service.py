@@ -187,13 +187,14 @@ class Service:
         return None
 
     async def _broker_answers(self) -> bool:
-        host, port = self.settings.kafka_servers.split(",")[0].rsplit(":", 1)
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2)
-        except (OSError, TimeoutError):
-            return False
-        writer.close()
-        return True
+        """Whether any of the servers takes a connection."""
+        for server in self.settings.kafka_servers.split(","):
+            host, port = server.strip().rsplit(":", 1)
+            with contextlib.suppress(OSError, TimeoutError):
+                _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2)
+                writer.close()
+                return True
+        return False
 
     async def _watch(self) -> None:
         """Ends the process when a consumer stands still although it has work and everything it needs; a missing dependency is no reason."""

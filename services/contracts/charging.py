@@ -51,7 +51,15 @@ class Charging:
         due = select(charge.practice_id, charge.charge_id).where(charge.status.in_([S.SUBMITTED, S.UNKNOWN]), charge.ask_at <= self.clock.system())
         async with self.db.begin() as tx:
             rows = (await tx.execute(due.order_by(charge.ask_at).limit(AT_ONCE))).all()
-        return sum(await asyncio.gather(*(self._one(row.practice_id, row.charge_id) for row in rows)))
+        return sum(await asyncio.gather(*(self._safely(row.practice_id, row.charge_id) for row in rows)))
+
+    async def _safely(self, practice_id: str, charge_id: str) -> bool:
+        """One charge; trouble with it holds up no other. Its row stays unknown and is asked about again."""
+        try:
+            return await self._one(practice_id, charge_id)
+        except Exception:
+            log.exception("charge %s is not settled yet", charge_id)
+            return False
 
     async def _one(self, practice_id: str, charge_id: str) -> bool:
         async with self.db.begin() as tx:

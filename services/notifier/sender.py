@@ -25,7 +25,7 @@ from services.notifier.letters import Letter, Skip, decide_mail
 from services.notifier.settings import Settings
 from shared import ids, outbox, telemetry
 from shared.clock import Clock, local_date
-from shared.db import Database
+from shared.db import Database, passing
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT, NotificationCause, NotificationEnded
 from shared.outbox import Outgoing
 
@@ -35,7 +35,7 @@ ENDED = Counter("billfold_mails", "Mails by how they ended", ["template", "outco
 AT_ONCE = 8
 LEASE = timedelta(seconds=20)  # after which a mail whose sender died is taken again
 WAIT = timedelta(seconds=1)  # for a copy that has not arrived
-TRIES = 12
+TRIES = 100  # a day and more at the longest pause: a dead mail server loses nothing
 LONGEST_PAUSE = timedelta(minutes=15)
 
 
@@ -62,8 +62,23 @@ class Sender:
             due = await _due(tx, self.clock.system())
         ended = 0
         for start in range(0, len(due), AT_ONCE):
-            ended += sum(await asyncio.gather(*(self._one(*key) for key in due[start : start + AT_ONCE])))
+            ended += sum(await asyncio.gather(*(self._safely(*key) for key in due[start : start + AT_ONCE])))
         return ended
+
+    async def _safely(self, practice_id: str, mail_id: str) -> bool:
+        """One mail; what is wrong with it holds up no other, and is tried again later."""
+        try:
+            return await self._one(practice_id, mail_id)
+        except Exception as error:
+            if passing(error):
+                raise
+            log.exception("mail %s cannot be made", mail_id)
+        async with self.db.begin() as tx:
+            mail = await _take(tx, practice_id, mail_id, self.clock.system() + LEASE)
+            if mail is not None:
+                pause = min(timedelta(seconds=2 ** min(mail.attempts + 1, 12)), LONGEST_PAUSE)
+                await _change(tx, mail, attempts=mail.attempts + 1, next_try_at=self.clock.system() + pause)
+        return False
 
     async def _one(self, practice_id: str, mail_id: str) -> bool:
         async with self.db.begin() as tx:
@@ -98,7 +113,7 @@ class Sender:
     async def _post(self, message: EmailMessage) -> None:
         try:
             await aiosmtplib.send(message, hostname=self.settings.smtp_host, port=self.settings.smtp_port, timeout=20)
-        except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPResponseException) as error:
+        except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:  # other refusals are the server's trouble, not the mail's
             codes = [each.code for each in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error.code]
             if all(code >= 500 for code in codes):
                 raise Refused(f"the mail server refused it with code {codes[0]}") from error
@@ -113,7 +128,7 @@ class Sender:
     async def _try_later(self, mail: Any, letter: Letter) -> bool:
         if mail.attempts + 1 >= TRIES:
             return await self._finish(mail, letter, "failed", "the mail server did not take it for too long")
-        pause = min(timedelta(seconds=2 ** (mail.attempts + 1)), LONGEST_PAUSE)
+        pause = min(timedelta(seconds=2 ** min(mail.attempts + 1, 12)), LONGEST_PAUSE)
         async with self.db.begin() as tx:
             await _change(tx, mail, next_try_at=self.clock.system() + pause)
         return False

@@ -1,4 +1,4 @@
-"""The flows of the first path, as things that people and systems do at the same time (events: how the flows close)."""
+"""The flows of the product, as things that people and systems do at the same time (events: how the flows close)."""
 
 from tests.flows.gateway import OUTCOMES
 from tests.flows.play import Action, Flow

@@ -1,4 +1,4 @@
-"""The flows of the first path in any order, any number of times, with crashes between: no promise is broken, and the end is the same.
+"""The flows of the product in any order, any number of times, with crashes between: no promise is broken, and the end is the same.
 
 `ORDER_SCHEDULES` is how many schedules of each flow are played, `ORDER_SEED` the first of their seeds: a failure names its own.
 """

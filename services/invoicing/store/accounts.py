@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,12 +79,6 @@ async def holders(tx: AsyncConnection, practice_id: str, payer_ids: Iterable[str
         .where(account_payer.c.practice_id == practice_id, account_payer.c.payer_id.in_(sorted(payer_ids)), account.c.account_id != but)
     )
     return [(row.payer_id, row.name) for row in rows]
-
-
-async def set_next_run(tx: AsyncConnection, key: Key, version: int, day: date) -> None:
-    await tx.execute(
-        update(account).where(account.c.practice_id == key[0], account.c.account_id == key[1]).values(next_run_on=day, version=version)
-    )
 
 
 async def names(tx: AsyncConnection, practice_id: str) -> dict[str, str]:
