@@ -105,11 +105,12 @@ def kafka(throw_away: Path) -> Iterator[str]:
     kafka_server.stop(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def product(throw_away: Path) -> Iterator[Product]:
-    """The whole product on servers of its own, not seeded: every service of the checkout, and the local tools."""
+    """The whole product on servers of its own, not seeded: every service of the checkout, and the local tools. One for each module."""
     ports = {name: free_port() for name in plans.PARTS}
-    plan = plans.make(throw_away / "product", throw_away / "state", ports, throw_away=True)
+    place = throw_away / f"product-{ports['kafka']}"
+    plan = plans.make(place / "data", place / "state", ports, throw_away=True)
     with running(plan) as product:
         yield product
 
@@ -122,7 +123,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = 1
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def played(product: Product) -> Played:
     """The whole product after its story."""
     return await play(product)
