@@ -55,7 +55,7 @@ async def records(kafka: str) -> dict[str, list[Any]]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def emitted(played: Played) -> dict[str, list[Any]]:
     return await records(played.at["kafka"])
 
