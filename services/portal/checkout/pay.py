@@ -26,7 +26,7 @@ BRANDS = ("VI", "MC", "DS")
 UNCONFIRMED = timedelta(minutes=30)  # then an authorisation is let go
 CALL_TIME = timedelta(seconds=20)  # longer than the adapter waits for an answer: nobody asks about a call that is still under way
 PATIENCE = timedelta(seconds=20)  # so long a submitted charge may still come; then it is released, which ends the doubt
-LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(seconds=15)  # a person waits for the outcome, and an ask costs the processor little
 TIMER = "portal.unconfirmed"
 TYPE, USER = "Webportal CC Payment", "PortalDesktop"
 
