@@ -60,6 +60,15 @@ class Load:
                 continue
 
     async def publish(self) -> None:
+        """Publishes a batch; what an interrupted one did not bring out is not expected to arrive."""
+        before = dict(self.published)
+        try:
+            await self._publish()
+        except BaseException:
+            self.published = before
+            raise
+
+    async def _publish(self) -> None:
         """New claims, newer versions of old ones, repeats, an older one, a void now and then."""
         batch, voids = [], []
         for _ in range(self.rnd.randint(3, 12)):
@@ -68,7 +77,7 @@ class Load:
                 batch.append(self._new())
             elif choice < 0.85:
                 batch.append(self._again(self.rnd.choice(sorted(self.published))))
-            elif choice < 0.92:
+            elif choice < 0.92 and self.claims:
                 batch.append(self.rnd.choice(self.claims))
             else:
                 claim_id = self.rnd.choice(sorted(self.published))
