@@ -14,7 +14,7 @@ from services.invoicing.domain.invoice import Fact, due_on
 from services.invoicing.handlers.accounts import publish
 from services.invoicing.handlers.settle import settle
 from services.invoicing.store import accounts, claims, invoices, practices, runs
-from services.invoicing.store.claims import Found
+from services.invoicing.store.claims import Found, Key
 from services.invoicing.store.practices import Practice
 from shared import ids
 
@@ -30,12 +30,22 @@ class Billed:
     total_cents: int
 
 
-async def bill(tx: AsyncConnection, now: datetime, practice: Practice, account: Account) -> Billed | None:
-    """The account's invoice of today, or None where nothing is to be asked. Settles and publishes what it made."""
-    today = practice.today(now)
+async def bill(tx: AsyncConnection, now: datetime, practice: Practice, chosen: Sequence[Account]) -> list[Billed]:
+    """Today's invoices of these accounts, where something is to be asked. Settles and publishes what it made."""
+    wanted = {each.account_id: await _candidates(tx, practice.today(now), each) for each in chosen}
+    # The claims of all accounts at once: locked account by account, they would cross those whose money comes in meanwhile.
+    await claims.lock(tx, [at for each in wanted.values() for at in each])
+    made = [await _bill(tx, now, practice, each, wanted[each.account_id]) for each in chosen]
+    return [each for each in made if each]
+
+
+async def _candidates(tx: AsyncConnection, today: date, account: Account) -> list[Key]:
     key = account.practice_id, account.account_id
-    wanted = await runs.candidates(tx, key, today, account.effective_on or date.min, account.expires_on or date.max)
-    await claims.lock(tx, wanted)
+    return await runs.candidates(tx, key, today, account.effective_on or date.min, account.expires_on or date.max)
+
+
+async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account: Account, wanted: Sequence[Key]) -> Billed | None:
+    key, today = (account.practice_id, account.account_id), practice.today(now)
     found = await claims.load(tx, wanted)
     # Somebody may have billed, held or changed some of them while we waited for the locks.
     taken = {line.claim for line in await invoices.lines_of(tx, wanted) if not line.withdrawn}
@@ -72,10 +82,8 @@ def open_cents(found: Found, account: Account) -> int:
 async def run_now(tx: AsyncConnection, now: datetime, practice_id: str, account_ids: Sequence[str] | None, who: str) -> list[Billed]:
     """Bills these accounts, or all of the practice, at once; their rhythm stays as it is. Raises Refused for an account that is not there."""
     practice = await practices.get(tx, practice_id)
-    made = []
-    for account_id in sorted(account_ids) if account_ids is not None else await accounts.all_ids(tx, practice_id):
-        if done := await bill(tx, now, practice, await accounts.get(tx, (practice_id, account_id))):
-            made.append(done)
+    chosen = sorted(account_ids) if account_ids is not None else await accounts.all_ids(tx, practice_id)
+    made = await bill(tx, now, practice, [await accounts.get(tx, (practice_id, account_id)) for account_id in chosen])
     await record(tx, now, practice, "now", who, made)
     return made
 
@@ -86,11 +94,11 @@ async def run_due(tx: AsyncConnection, now: datetime, practice: Practice, accoun
     account = await accounts.find(tx, (practice.state.practice_id, account_id), lock=True)
     if account is None or account.next_run_on is None or account.next_run_on > today:
         return None
-    done = await bill(tx, now, practice, account)
+    made = await bill(tx, now, practice, [account])
     moved = replace(account, next_run_on=terms.next_run(account, today), version=account.version + 1)
     await accounts.save(tx, moved)
     await publish(tx, now, moved)
-    return done
+    return made[0] if made else None
 
 
 async def record(tx: AsyncConnection, now: datetime, practice: Practice, kind: str, who: str, made: Sequence[Billed]) -> None:
