@@ -21,6 +21,14 @@ class _Sender(Sender):
 
     office: "Post"
 
+    async def _one(self, practice_id: str, mail_id: str) -> bool:
+        """Keeps what is wrong with a mail, since a sender goes on with the next one."""
+        try:
+            return await super()._one(practice_id, mail_id)
+        except Exception as error:
+            self.office.wrong.append(error)
+            raise
+
     async def _send(self, mail: Any, letter: Letter) -> bool:
         await self.office.look(mail, letter)
         return await super()._send(mail, letter)
@@ -37,14 +45,17 @@ class Post:
         settings: Any = Settings("127.0.0.1", 1, "http://127.0.0.1:1", world.keys[1])
         client: Any = None
         self.sender = _Sender(world.worker["notifier"], world.clock, settings, make_env(), client, self)
+        self.wrong: list[Exception] = []
         self.told: dict[tuple[Any, ...], str] = {}
         self.notices: dict[tuple[str, int], Any] = {}
 
     async def go(self) -> None:
-        """Makes the digests that are due and sends what waits."""
+        """Makes the digests that are due and sends what waits; a mail that was wrong is raised."""
         self.world.clock.move(seconds=25)
         await digest.run_once(self.world.worker["notifier"], self.world.clock)
         await self.sender.run_once()
+        if self.wrong:
+            raise self.wrong[0]
         await self.world.collect("notifier")
 
     async def look(self, mail: Any, letter: Letter) -> None:
