@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, update
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -90,12 +90,15 @@ def warning(service: str, consumer: str, message: Message[Any], reason: str) -> 
     return Outgoing(DEAD_LETTERS[service], body, message.trace, message.key)
 
 
+_BLOCKED = text("SELECT DISTINCT topic, key FROM parked WHERE consumer = :consumer AND key = ANY(CAST(:keys AS bytea[]))")
+
+
 async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
     """Those (topic, key) of a batch that have something parked."""
     at = {key for _, key in keys}
     if not at:
         return set()
-    found = await tx.execute(select(parked.c.topic, parked.c.key).where(parked.c.consumer == consumer, parked.c.key.in_(at)).distinct())
+    found = await tx.execute(_BLOCKED, {"consumer": consumer, "keys": list(at)})
     return {(topic, key) for topic, key in found} & set(keys)
 
 

@@ -1,6 +1,6 @@
 """Taking claims in: what the other system billed and voided, a batch at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from services.invoicing.domain.claim import Claim, Intake, as_billed, intake, un
 from services.invoicing.handlers.holds import hold_conflict
 from services.invoicing.handlers.settle import settle
 from services.invoicing.store import Key, claims, practices
+from services.invoicing.store.claims import Found
 from shared import outbox, parking
 from shared.events.ingress import ClaimBilled, ClaimVoided
 from shared.messages import Message
@@ -52,7 +53,12 @@ async def billed(tx: AsyncConnection, now: datetime, consumer: str, messages: Se
         for key in sorted(conflicts):
             await hold_conflict(tx, now, homes[key[0]], key, touched[key])
     if touched:
-        await settle(tx, now, touched, traces=touched)
+        await settle(tx, now, touched, traces=touched, loaded=None if conflicts else _with(found, contents, touched))
+
+
+def _with(found: Mapping[Key, Found], contents: Mapping[Key, Claim | None], changed: Iterable[Key]) -> dict[Key, Found]:
+    """The changed claims as they were loaded, with their new content."""
+    return {key: replace(found[key], claim=claim) for key in changed if (claim := contents[key])}
 
 
 async def voided(tx: AsyncConnection, now: datetime, messages: Sequence[Message[ClaimVoided]]) -> None:

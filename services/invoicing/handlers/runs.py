@@ -13,10 +13,10 @@ from services.invoicing.domain.claim import is_void
 from services.invoicing.domain.invoice import Fact, due_on
 from services.invoicing.handlers.accounts import publish
 from services.invoicing.handlers.settle import settle
-from services.invoicing.store import accounts, claims, invoices, practices, runs
-from services.invoicing.store.claims import Found, Key
+from services.invoicing.store import Key, accounts, claims, invoices, practices, runs
+from services.invoicing.store.claims import Found
 from services.invoicing.store.practices import Practice
-from shared import ids
+from shared import ids, telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
     if not asked:
         return None
     number = await practices.take_numbers(tx, practice.state.practice_id, 1)
-    first = found[next(iter(asked))]
+    traces = [found[at].trace for at in asked]
     invoice = {
         "practice_id": key[0],
         "invoice_id": ids.new(),
@@ -62,12 +62,13 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
         "first_billed_on": today,
         "due_on": due_on(today, account.net_days),
         "original_cents": sum(asked.values()),
-        "trace": first.trace,
     }
     same = {"practice_id": key[0], "invoice_id": invoice["invoice_id"]}
-    await invoices.add(tx, invoice, [same | {"line_id": ids.new(), "claim_id": at[1], "payer_id": found[at].payer.payer_id} for at in asked])
+    lines = [same | {"line_id": ids.new(), "claim_id": at[1], "payer_id": found[at].payer.payer_id} for at in asked]
     at = (key[0], str(invoice["invoice_id"]))
-    await settle(tx, now, asked, facts={at: Fact.NEW})
+    with telemetry.span("bill", parent=traces[0], links=traces[1:]):  # the invoice goes on in its first claim's trace, the others' are linked
+        await invoices.add(tx, invoice | {"trace": telemetry.traceparent()}, lines)
+        await settle(tx, now, asked, facts={at: Fact.NEW})
     return Billed(at[1], invoices.number_text(number), key[1], len(asked), sum(asked.values()))
 
 

@@ -61,13 +61,16 @@ async def settle(
     facts: Mapping[Key, Fact] | None = None,
     remind: bool = False,
     traces: Mapping[Key, str | None] | None = None,
+    loaded: dict[Key, Found] | None = None,
 ) -> Settled:
     """Works out the lines of these claims, their invoices and `headers`; appends what changed to the outbox.
+
+    `loaded` are the touched claims where the caller has them as they now stand.
 
     `facts` are things that happen to invoices in this transaction; with `remind`, invoices past due are told overdue when it is time.
     """
     traces = traces or {}
-    found = await claims.load(tx, touched)
+    found = loaded or await claims.load(tx, touched)
     known = await practices.of(tx, {key[0] for key in [*found, *headers]})
     today = {practice_id: each.today(now) for practice_id, each in known.items()}
     lines = [_withdrawn(line, found[line.claim]) for line in await invoices.lines_of(tx, found)]
