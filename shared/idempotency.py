@@ -56,14 +56,17 @@ class Answer:
 @overload
 async def once_of(request: Request, practice_id: str, route: str) -> Once: ...
 @overload
-async def once_of(request: Request, practice_id: str, route: str, *, required: bool) -> Once | None: ...
-async def once_of(request: Request, practice_id: str, route: str, *, required: bool = True) -> Once | None:
-    """From the header `Idempotency-Key`: Problem 400 where it is required and missing, None where it is optional and missing."""
+async def once_of(request: Request, practice_id: str, route: str, *, required: bool, body: bytes | None = None) -> Once | None: ...
+async def once_of(request: Request, practice_id: str, route: str, *, required: bool = True, body: bytes | None = None) -> Once | None:
+    """From the header `Idempotency-Key`: Problem 400 where it is required and missing, None where it is optional and missing.
+
+    `body` stands for what was sent where it was read as a form: a form's bytes are gone once its fields are known.
+    """
     key = request.headers.get("idempotency-key", "").strip()
     if len(key) > LONGEST_KEY:
         raise Problem(400, "The Idempotency-Key is too long", f"Use up to {LONGEST_KEY} characters.")
     if key:
-        return Once(practice_id, route, key, await request.body())
+        return Once(practice_id, route, key, await request.body() if body is None else body)
     if required:
         raise Problem(400, "An Idempotency-Key is missing", "Send one key per payment or change, and the same key when you try again.")
     return None

@@ -142,7 +142,7 @@ async def _sendings(tour: Tour, count: int) -> bool:
 
 
 async def contract(tour: Tour) -> None:
-    """A patient's visit of today; at the desk a one-year contract is made with a card's token, and signed."""
+    """A patient's visit of today; at the desk a one-year contract is made with a card's token, signed, and mailed to the patient."""
     claim = await _claim_of_today(tour, clockfile.now(Path(tour.at["clock"])).astimezone(clockfile.NEW_YORK).date())
     (parent,) = await publisher.publish(tour.at["kafka"], "claim.billed", [claim], "claim_id", at=clockfile.now(Path(tour.at["clock"])))
     await settle(tour.at)
@@ -158,10 +158,14 @@ async def contract(tour: Tour) -> None:
     made = answer.raise_for_status().json()
     signed = tour.url("contracts", f"{patient}/receipts/{made['epaymentid']}/signed")
     (await tour.desk.post(signed, files={"attachmentcontents": ("signed.pdf", signed_paper(), "application/pdf")})).raise_for_status()
+    agreement = tour.url("contracts", f"{patient}/collectpayment/oneyear/{made['contractid']}/emailagreement")
+    copy = {"departmentid": claim["department_id"], "email": tour.made["patient"]}
+    (await tour.desk.post(agreement, data=copy, headers={"Idempotency-Key": claim["claim_id"]})).raise_for_status()
     await settle(tour.at)
+    await _until(tour, lambda: _mailed(tour, "your card agreement"), "the patient's copy of the agreement")
     tour.made |= {"claim": claim, "contract": made["contractid"]}
     tour.tell(f"The publisher billed claim {claim['claim_id']} to insurance", parent.split("-")[1])
-    tour.tell(f"The desk made and signed one-year contract {made['contractid']}", trace)
+    tour.tell(f"The desk made and signed one-year contract {made['contractid']} and mailed the patient a copy", trace)
 
 
 def signed_paper() -> bytes:

@@ -1,28 +1,37 @@
 """The v1 interface, with the field names, form bodies and dates of an existing check-in integration (CF-02 to CF-04, for one-year contracts)."""
 
-import re
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Path, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from pydantic import StringConstraints
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import store, tables, terms
-from services.contracts.domain.contract import Kind, Refused, check_account_number
+from services.contracts.domain.contract import Kind, Refused, check_account_number, check_email
 from services.contracts.handlers import contracts as handlers
+from services.contracts.handlers import copies
 from services.contracts.handlers.contracts import Wanted
 from services.contracts.receipts import customer_copy, merchant_copy
 from services.contracts.settings import Settings
 from shared import money
 from shared.auth import Staff, staff
 from shared.clock import local_date
+from shared.events.types import NO_NUL, PRACTICE_ID, PRINTABLE
 from shared.gateway import Gateway, Unknown
 from shared.http import Problem, uploads
+from shared.idempotency import Answer, begin, finish, once_of
 from shared.service import Service
 
 Writer = Annotated[Staff, Depends(staff("contracts:write"))]
 Reader = Annotated[Staff, Depends(staff("contracts:read"))]
-EMAIL = re.compile(r"^[^@\s]{1,64}@[^@\s]+\.[^@\s.]{2,}$")
+Practice = Annotated[str, StringConstraints(pattern=PRACTICE_ID)]
+Id = Annotated[str, StringConstraints(max_length=64, pattern=PRINTABLE)]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Field = Annotated[str, Form(max_length=300, pattern=NO_NUL)]
 CLASSES = {Kind.ONE_YEAR: "ONEYEAR", Kind.SINGLE_APPOINTMENT: "SINGLEAPPOINTMENT"}
 
 
@@ -31,7 +40,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
     router = APIRouter(prefix="/v1/{practiceid}", tags=["contracts"])
 
     @router.get("/departments")
-    async def departments(practiceid: str, who: Reader) -> dict[str, Any]:
+    async def departments(practiceid: Practice, who: Reader) -> dict[str, Any]:
         """Card types, contract maxima (blank: not offered) and provider group of each department."""
         async with service.app.begin(practiceid) as tx:
             practice = await store.body(tx, tables.practices, practiceid)
@@ -41,7 +50,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
         return {"totalcount": len(found), "departments": [_department(practice, each) for each in found]}
 
     @router.get("/misc/oneyearcontractterms")
-    async def oneyear_terms(practiceid: str, who: Reader) -> dict[str, str]:
+    async def oneyear_terms(practiceid: Practice, who: Reader) -> dict[str, str]:
         async with service.app.begin(practiceid) as tx:
             practice = await store.body(tx, tables.practices, practiceid)
         if practice is None:
@@ -52,24 +61,23 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
     @router.post("/patients/{patientid}/collectpayment/oneyear")
     @router.post("/patients/{patientid}/collectpayment/oneyear/{appointmentid}")
     async def create(
-        practiceid: str,
-        patientid: str,
+        practiceid: Practice,
+        patientid: Id,
         who: Writer,
-        appointmentid: str | None = None,
-        departmentid: Annotated[str, Form()] = "",
-        accountnumber: Annotated[str, Form()] = "",
-        trackdata: Annotated[str, Form()] = "",
-        cardsecuritycode: Annotated[str, Form()] = "",
-        email: Annotated[str, Form()] = "",
-        maxamount: Annotated[str, Form()] = "",
+        appointmentid: Id | None = None,
+        departmentid: Field = "",
+        accountnumber: Field = "",
+        trackdata: Field = "",
+        cardsecuritycode: Field = "",
+        email: Field = "",
+        maxamount: Field = "",
     ) -> dict[str, Any]:
         """A contract that waits for its signature. The card is a token; what looks like a card is refused, and kept nowhere."""
         try:
             if trackdata or cardsecuritycode:
                 raise Refused("Send the token that the card processor gave for the card, with neither trackdata nor cardsecuritycode")
             token = check_account_number(accountnumber.strip())
-            if not EMAIL.match(email.strip()):
-                raise Refused("email is an address like ana@example.org")
+            address = check_email(email)
             limit = _limit(maxamount)
             card = await gateway.card(token)
             if card is None:
@@ -78,7 +86,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
                 if limit is None:
                     offer, _ = await handlers.offer(tx, practiceid, departmentid, Kind.ONE_YEAR)
                     limit = offer.max_cents or 0
-                wanted = Wanted(patientid, departmentid, appointmentid, email.strip(), limit, token, card)
+                wanted = Wanted(patientid, departmentid, appointmentid, address, limit, token, card)
                 row = await handlers.create(tx, service.clock, settings.sealing_public_key, practiceid, wanted, who.user_name)
         except Refused as error:
             raise _problem(error) from error
@@ -88,7 +96,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
 
     @router.get("/patients/{patientid}/collectpayment/oneyear")
     @router.get("/patients/{patientid}/collectpayment/oneyear/{appointmentid}")
-    async def listed(practiceid: str, patientid: str, who: Reader, appointmentid: str | None = None) -> dict[str, Any]:
+    async def listed(practiceid: Practice, patientid: Id, who: Reader, appointmentid: Id | None = None) -> dict[str, Any]:
         contract = tables.contracts.c
         where = (contract.practice_id == practiceid, contract.patient_id == patientid, contract.kind == Kind.ONE_YEAR)
         async with service.app.begin(practiceid) as tx:
@@ -98,7 +106,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
 
     @router.get("/patients/{patientid}/receipts/{epaymentid}")
     async def receipt(
-        practiceid: str, patientid: str, epaymentid: int, who: Reader, merchantversion: bool = False, customerversion: bool = False
+        practiceid: Practice, patientid: Id, epaymentid: Number, who: Reader, merchantversion: bool = False, customerversion: bool = False
     ) -> dict[str, Any]:
         """The copies that are asked for, as HTML to print; the merchant's has the line to sign on."""
         async with service.app.begin(practiceid) as tx:
@@ -116,7 +124,9 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
 
     @router.post("/patients/{patientid}/receipts/{epaymentid}/signed")
     @uploads
-    async def sign(request: Request, practiceid: str, patientid: str, epaymentid: int, who: Writer, attachmentcontents: UploadFile) -> dict[str, Any]:
+    async def sign(
+        request: Request, practiceid: Practice, patientid: Id, epaymentid: Number, who: Writer, attachmentcontents: UploadFile
+    ) -> dict[str, Any]:
         """The signed receipt as PDF. It activates the contract; the same file again changes nothing."""
         data = await attachmentcontents.read()
         try:
@@ -128,13 +138,48 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
         return {"epaymentid": epaymentid, "contractid": row.contract_id, "status": row.status, "success": "true"}
 
     @router.get("/patients/{patientid}/receipts/{epaymentid}/signed")
-    async def signed(practiceid: str, patientid: str, epaymentid: int, who: Reader) -> Response:
+    async def signed(practiceid: Practice, patientid: Id, epaymentid: Number, who: Reader) -> Response:
         async with service.app.begin(practiceid) as tx:
             await _by_epayment(tx, practiceid, patientid, epaymentid)
             document = await _signed(tx, practiceid, epaymentid)
         if document is None:
             raise Problem(404, "No signed receipt is stored", "It is stored when the desk uploads it.")
         return Response(document.bytes, media_type=document.type)
+
+    async def mailed(request: Request, practice_id: str, route: str, sent: str, ask: Callable[[AsyncConnection], Awaitable[Any]]) -> JSONResponse:
+        """Asks for a mail, once per Idempotency-Key; as in v1 the key may be left out, and then each request is a mail of its own."""
+        once = await once_of(request, practice_id, route, required=False, body=sent.encode())
+        try:
+            async with service.app.begin(practice_id) as tx:
+                if once and (kept := await begin(tx, once)):
+                    return kept.response()
+                row = await ask(tx)
+                answer = Answer(200, {"epaymentid": row.epayment_id, "contractid": row.contract_id, "success": "true", "errortext": ""})
+                if once:
+                    await finish(tx, once, answer)
+        except Refused as error:
+            raise _problem(error) from error
+        return answer.response()
+
+    @router.post("/patients/{patientid}/collectpayment/oneyear/{contractid}/emailagreement")
+    async def email_agreement(
+        request: Request, practiceid: Practice, patientid: Id, contractid: Number, who: Writer, departmentid: Field = "", email: Field = ""
+    ) -> Response:
+        """Mails the agreement to this address; the contract keeps its own."""
+
+        async def ask(tx: AsyncConnection) -> Any:
+            return await copies.mail_agreement(tx, service.clock, settings.sealing_public_key, practiceid, patientid, contractid, departmentid, email)
+
+        return await mailed(request, practiceid, f"email agreement {patientid}/{contractid}", f"{departmentid}\n{email}", ask)
+
+    @router.post("/patients/{patientid}/receipts/{epaymentid}/email")
+    async def email_receipt(request: Request, practiceid: Practice, patientid: Id, epaymentid: Number, who: Writer, email: Field = "") -> Response:
+        """Mails the customer's copy of the receipt to this address; the contract keeps its own."""
+
+        async def ask(tx: AsyncConnection) -> Any:
+            return await copies.mail_receipt(tx, service.clock, settings.sealing_public_key, practiceid, patientid, epaymentid, email)
+
+        return await mailed(request, practiceid, f"email receipt {patientid}/{epaymentid}", email, ask)
 
     return router
 

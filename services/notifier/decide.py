@@ -48,3 +48,9 @@ def contract_notice(contract: Mapping[str, Any], charge_id: str, notice_no: int)
     charge = next((each for each in contract["charges"] if each["charge_id"] == charge_id), None)
     wanted = charge is not None and charge["status"] == "scheduled" and charge["notice_no"] == notice_no
     return None if wanted else "withdrawn"
+
+
+def contract_copy(contract: Mapping[str, Any], copy: str) -> str | None:
+    """An agreement goes out while it holds or waits for its signature; the copy of a receipt says what became of it."""
+    live = contract["status"] in ("awaiting_signature", "active")
+    return None if live or copy == "receipt" else "withdrawn"

@@ -9,7 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notifier import copies, tables
 from shared import ids, state
 from shared.clock import local_date
-from shared.events.contracts import CHARGE_SCHEDULED, CONTRACT_CHARGED, CONTRACT_STATE, ChargeScheduled, ContractCharged
+from shared.events.contracts import (
+    CHARGE_SCHEDULED,
+    CONTRACT_CHARGED,
+    CONTRACT_STATE,
+    COPY_REQUESTED,
+    ChargeScheduled,
+    ContractCharged,
+    CopyRequested,
+)
 from shared.events.invoicing import (
     ACCOUNT_STATE,
     DISPUTE_STATE,
@@ -108,6 +116,18 @@ def register(service: Service) -> None:
         cause = {"kind": "contract_receipt", "contract_id": body.contract_id, "charge_id": body.charge_id, "payment_id": body.payment_id}
         await _mail(tx, clock.system(), message, "contract_receipt", body.payment_id, "email", cause, facts, body.captured_at)
 
+    async def copy_requested(tx: AsyncConnection, message: Message[CopyRequested]) -> None:
+        body = message.body
+        facts = {
+            "contract_version": body.contract_version,
+            "copy": body.copy,
+            "epayment_id": body.epayment_id,
+            "terms": body.terms,
+            "sealed": body.sealed,
+        }
+        cause = {"kind": "contract_copy", "contract_id": body.contract_id}
+        await _mail(tx, clock.system(), message, "contract_copy", body.request_id, "email", cause, facts, body.requested_at)
+
     service.consume(
         "facts",
         {
@@ -121,6 +141,7 @@ def register(service: Service) -> None:
             PAYMENT_CAPTURED: each(captured),
             CHARGE_SCHEDULED: each(scheduled),
             CONTRACT_CHARGED: each(charged),
+            COPY_REQUESTED: each(copy_requested),
         },
     )
 

@@ -13,6 +13,7 @@ from services.notifier.settings import Settings
 from shared.clock import Clock, local_date
 from shared.money import usd
 from shared.sealing import open_sealed
+from shared.web.show import day
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,34 @@ async def _contract_receipt(tx: AsyncConnection, mail: Any, settings: Settings, 
     return Letter(sealed["to"], "contract_receipt", _frame(practice, settings) | _charged(mail.facts) | {"name": sealed["name"]})
 
 
+async def _contract_copy(tx: AsyncConnection, mail: Any, settings: Settings, practice: dict[str, Any], today: date) -> Decision:
+    facts = mail.facts
+    contract = await copies.body(tx, tables.contracts, mail.practice_id, mail.cause["contract_id"])
+    if contract is None or contract["version"] < facts["contract_version"]:
+        return None
+    if reason := decide.contract_copy(contract, facts["copy"]):
+        return Skip(reason)
+    sealed = open_sealed(settings.sealing_private_key, facts["sealed"])
+    rows = [
+        ("Agreement number", contract["contract_id"]),
+        ("Receipt number", str(facts["epayment_id"])),
+        ("Name", sealed["name"]),
+        ("Card", card(contract["card"])),
+        ("Maximum in all", f"${usd(contract['limit_cents'])}"),
+        ("Ends", day(date.fromisoformat(contract["expires_on"]))),
+        ("Status", _status(contract)),
+    ]
+    context = _frame(practice, settings) | {"name": sealed["name"], "copy": facts["copy"], "copy_rows": rows, "terms": facts["terms"]}
+    return Letter(sealed["to"], "contract_copy", context)
+
+
+def _status(contract: dict[str, Any]) -> str:
+    if contract["status"] == "active":
+        return f"Active, signed on {day(date.fromisoformat(contract['signed_on']))}"
+    words = {"awaiting_signature": "Not signed yet", "cancelled": "Cancelled", "used_up": "Used up", "expired": "Over"}
+    return words[contract["status"]]
+
+
 _DECIDE: dict[str, Any] = {
     "invoice_digest": _digest,
     "invitation": _invited,
@@ -146,6 +175,7 @@ _DECIDE: dict[str, Any] = {
     "receipt": _receipt,
     "contract_notice": _notice,
     "contract_receipt": _contract_receipt,
+    "contract_copy": _contract_copy,
 }
 
 

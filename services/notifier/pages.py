@@ -21,6 +21,7 @@ NAMES = {
     "receipt": "Receipt",
     "contract_notice": "Charge notice",
     "contract_receipt": "Charge receipt",
+    "contract_copy": "Copy of an agreement",
 }
 
 

@@ -9,6 +9,7 @@ from shared.events.types import Card
 
 ContractKind = Literal["oneyear", "singleappointment"]
 ContractStatus = Literal["awaiting_signature", "active", "cancelled", "used_up", "expired"]
+ContractCopy = Literal["agreement", "receipt"]
 ChargeStatus = Literal["scheduled", "noticed", "due", "submitted", "unknown", "charged", "failed", "withdrawn", "paused"]
 
 
@@ -130,8 +131,27 @@ class ChargeFailed:
     retry_on: date | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRequested:
+    """The practice mails a customer's copy of an agreement or a receipt (CF-02, CF-04); `sealed` holds `{"to", "name"}` for notifier.
+
+    `terms` are paragraphs, as they were shown for signing; card, limit, dates and status stand in `contract.state`.
+    """
+
+    practice_id: str
+    contract_id: str
+    contract_version: int
+    request_id: str
+    copy: ContractCopy
+    epayment_id: int
+    terms: list[str]
+    sealed: str
+    requested_at: datetime
+
+
 CONTRACT_STATE = Topic("contract.state", ContractState, "contract_id", "contracts", versioned=True, restricted=True)
 CHARGE_SCHEDULED = Topic("contract.charge_scheduled", ChargeScheduled, "contract_id", "contracts")
 CHARGE_DUE = Topic("contract.charge_due", ChargeDue, "contract_id", "contracts")
 CONTRACT_CHARGED = Topic("contract.charged", ContractCharged, "contract_id", "contracts")
 CHARGE_FAILED = Topic("contract.charge_failed", ChargeFailed, "contract_id", "contracts")
+COPY_REQUESTED = Topic("contract.copy_requested", CopyRequested, "contract_id", "contracts")

@@ -6,7 +6,9 @@ from typing import Literal
 
 from shared.events import Topic
 
-Template = Literal["invoice_digest", "invitation", "access_granted", "code", "password_reset", "receipt", "contract_notice", "contract_receipt"]
+Template = Literal[
+    "invoice_digest", "invitation", "access_granted", "code", "password_reset", "receipt", "contract_notice", "contract_receipt", "contract_copy"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

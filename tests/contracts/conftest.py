@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pypdf
 import pytest
+from fastapi import FastAPI
 
 from services.contracts import consumers
 from services.contracts.charging import Charging
 from services.contracts.handlers import charges, contracts
 from services.contracts.handlers.contracts import Wanted
+from services.contracts.main import build
 from shared import ids, sealing, timers
 from shared.clock import FixedClock
 from shared.db import Database
@@ -27,6 +29,7 @@ from shared.gateway import Card, SandboxGateway
 from shared.messages import Message
 from tests.deploy.conftest import SECRET, tool
 from tests.notifier.conftest import practice
+from tests.staff import environment
 
 __all__ = ["tool"]
 TODAY = date(2026, 11, 20)
@@ -42,6 +45,7 @@ class Contracts:
     gateway: SandboxGateway
     control: str
     key: str
+    private: str
 
     async def give(self, topic: Topic[Any], *bodies: Any) -> None:
         async with self.worker.begin() as tx:
@@ -109,7 +113,7 @@ async def desk(postgres: Any, tool: Any) -> AsyncIterator[Contracts]:
     service: Any = _Service(clock)
     consumers.register(service)
     gateway = SandboxGateway(url, SECRET, timeout_seconds=2)
-    made = Contracts(app, worker, clock, service.handlers, gateway, url, sealing.new_keys()[0])
+    made = Contracts(app, worker, clock, service.handlers, gateway, url, *sealing.new_keys())
     place = MerchantLocation(
         merchant_location_id="m1",
         retail_merchant_id="R1",
@@ -126,6 +130,18 @@ async def desk(postgres: Any, tool: Any) -> AsyncIterator[Contracts]:
     await gateway.close()
     await app.close()
     await worker.close()
+
+
+@pytest.fixture
+async def app(desk: Contracts, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    more = {"GATEWAY_URL": desk.control, "GATEWAY_SECRET": SECRET, "SEALING_PUBLIC_KEY": desk.key}
+    environment("contracts", postgres.urls("contracts"), monkeypatch, more)
+    made = build()
+    yield made
+    for close in made.state.service.closers:
+        await close()
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
 
 
 def department(**changes: Any) -> DepartmentState:

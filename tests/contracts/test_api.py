@@ -1,31 +1,16 @@
 """The v1 interface, through the application on a real database, with tokens of the real sandbox processor."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.contracts.main import build
-from shared import sealing
 from shared.auth import unguarded
-from tests.contracts.conftest import SECRET, Contracts, pdf, token
-from tests.staff import environment, signed_in
+from tests.contracts.conftest import Contracts, pdf, token
+from tests.staff import signed_in
 
 WHERE = "/v1/7/patients/p1/collectpayment/oneyear"
-
-
-@pytest.fixture
-async def app(desk: Contracts, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
-    more = {"GATEWAY_URL": desk.control, "GATEWAY_SECRET": SECRET, "SEALING_PUBLIC_KEY": sealing.new_keys()[0]}
-    environment("contracts", postgres.urls("contracts"), monkeypatch, more)
-    made = build()
-    yield made
-    for close in made.state.service.closers:
-        await close()
-    await made.state.service.app.close()
-    await made.state.service.worker.close()
 
 
 def form(card: str, **changes: str) -> dict[str, str]:
@@ -63,9 +48,14 @@ REFUSED = [
     ({"accountnumber": "4242-4242-4242-42427"}, 400, "card number"),
     ({"accountnumber": "tok_nobody"}, 400, "does not know this token"),
     ({"accountnumber": ""}, 400, "token"),
+    ({"accountnumber": "tok_\x01 /../"}, 400, "token"),
     ({"trackdata": "%B4242424242424242^"}, 400, "trackdata"),
     ({"cardsecuritycode": "123"}, 400, "cardsecuritycode"),
     ({"email": "no address"}, 400, "email"),
+    ({"email": "ana@example.org, eve@example.org"}, 400, "email"),
+    ({"email": "ana\x01@example.org"}, 400, "email"),
+    ({"email": "ana\x00@example.org"}, 422, "email"),
+    ({"departmentid": "d\x001"}, 422, "departmentid"),
     ({"maxamount": "0"}, 400, "maxamount"),
     ({"maxamount": "100000"}, 400, "maxamount"),
     ({"maxamount": "many"}, 400, "maxamount"),
@@ -90,6 +80,16 @@ async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts
         answer = await http.post("/v1/7/patients/p1/receipts/1/signed", files={"attachmentcontents": ("a.pdf", data, "application/pdf")})
     assert answer.status_code == status
     assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
+
+
+@pytest.mark.req("CF-02")
+@pytest.mark.parametrize(
+    "path", ["patients/p%001/receipts/1", "patients/p1/receipts/99999999999999999999", f"patients/{'p' * 65}/collectpayment/oneyear"]
+)
+async def test_an_address_that_can_name_nothing_is_not_found(app: FastAPI, path: str) -> None:
+    async with signed_in(app, "front_desk") as http:
+        answer = await http.get(f"/v1/7/{path}")
+    assert answer.status_code == 404 and answer.json()["detail"]
 
 
 @pytest.mark.req("PF-08")

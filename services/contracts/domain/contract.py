@@ -1,11 +1,15 @@
 """A payment contract: who may make one, what it covers, how it ends (CF-01, CF-03, CF-04, CF-06). Pure rules."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 MAX_CENTS = 9_999_999  # 99,999.99
 SIGN_WITHIN = timedelta(minutes=30)
+TOKEN = re.compile(r"tok_[A-Za-z0-9_-]{1,96}")
+_NAME = r"[^@\s,;:<>()\[\]\"\\]"
+EMAIL = re.compile(rf"{_NAME}{{1,64}}@{_NAME}+\.[^@\s.,;:<>()\[\]\"\\]{{2,}}")
 
 
 class Kind(StrEnum):
@@ -63,11 +67,25 @@ def check_amount(cents: int) -> int:
 def check_account_number(text: str) -> str:
     """A token of the card processor; a card number is refused, whatever stands between its digits (CF-10)."""
     digits = "".join(filter(str.isdigit, text))
-    if text.startswith("tok_") and len(text) <= 100:
+    if TOKEN.fullmatch(text):
         return text
     if 13 <= len(digits) <= 19:
         raise Refused("accountnumber is a card number. Send the token that the card processor gave for it")
     raise Refused("accountnumber is the token that the card processor gave for the card")
+
+
+def check_email(text: str) -> str:
+    """An address that mail can be sent to, as far as its text tells (CF-03)."""
+    email = text.strip()
+    if len(email) > 254 or not email.isprintable() or ".." in email or not EMAIL.fullmatch(email):
+        raise Refused("email is an address like ana@example.org")
+    return email
+
+
+def check_agreement(status: Status) -> None:
+    """Raises Refused once there is nothing agreed any more: then only the receipt can be mailed (CF-02)."""
+    if status not in (Status.AWAITING_SIGNATURE, Status.ACTIVE):
+        raise Refused(f"This contract is {status.replace('_', ' ')}, so there is no agreement to mail. Mail its receipt instead", 409)
 
 
 @dataclass(frozen=True, slots=True)
