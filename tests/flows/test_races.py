@@ -1,9 +1,5 @@
 """Races between services on real databases: a staff check for a claim that is being paid in the portal."""
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Any
-
 import pytest
 
 from services.posting.domain.payment import Refused
@@ -16,20 +12,10 @@ from tests.flows.people import People
 from tests.flows.play import Player
 from tests.flows.staff import P
 from tests.flows.world import World
+from tests.together import together
 
 ROUNDS = 300
 CENTS, FIRST, SECOND = 10_000, 4_000, 6_000
-
-
-async def together(*works: Awaitable[Any]) -> list[Any]:
-    """All at once, released by one barrier; what one raises is its answer."""
-    barrier = asyncio.Barrier(len(works))
-
-    async def go(work: Awaitable[Any]) -> Any:
-        await barrier.wait()
-        return await work
-
-    return await asyncio.gather(*map(go, works), return_exceptions=True)
 
 
 @pytest.mark.req("EP-14", "EP-21", "RP-05", "RP-12")
@@ -53,11 +39,11 @@ async def test_a_staff_check_and_a_portal_payment_of_one_claim_never_lose_a_cent
         assert await people.proceed("Paula", invoices[claim_id])
         attempt_id = people.attempts["Paula"]
         paid.append(attempt_id)
-        found = await together(people.confirm("Paula"), people.post_check(first, claim_id, FIRST))
+        found = await together(world.worker["posting"], n, people.confirm("Paula"), people.post_check(first, claim_id, FIRST))
         assert found == [True, None]
         # The capture and the rest of the claim meet in posting's books.
         place = ("posting.facts", PAYMENT_CAPTURED.name, f"{P}/{attempt_id}")
-        found = await together(world.deliver([place]), people.post_check(second, claim_id, SECOND))
+        found = await together(world.worker["posting"], ROUNDS + n, world.deliver([place]), people.post_check(second, claim_id, SECOND))
         assert found[0] is None and (found[1] is None or isinstance(found[1], Refused)), found
         won["check" if found[1] is None else "payment"] += 1
         await world.collect()

@@ -7,7 +7,7 @@ import pytest
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, ClaimHoldRequested
 from tests.invoicing.conftest import House
 from tests.invoicing.made import NOON, claim
-from tests.invoicing.test_order import together
+from tests.together import together
 
 CORRECTED = replace(claim(), charges=[replace(claim().charges[0], amount_cents=14500)])
 
@@ -81,7 +81,8 @@ async def test_claims_that_change_at_once_leave_their_invoice_with_the_right_sum
     await house.bill(*(claim(name, cents=100) for name in names))
     await house.run()
     for version in range(2, 8):
-        await together(*(lambda name=name: house.bill(claim(name, version=version, cents=version * 100)) for name in names))  # noqa: B023
+        found = await together(house.worker, version, *(house.bill(claim(name, version=version, cents=version * 100)) for name in names))
+        assert found == [None] * len(names)
         state = await house.invoice()
         assert state.balance_cents == state.charged_cents == len(names) * version * 100
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE, PaymentClaim, P
 from shared.messages import Message
 from tests.invoicing.conftest import House
 from tests.invoicing.made import NOON, balances, claim, employer
+from tests.together import together
 
 V1, V2 = claim(cents=18500), claim(version=2, cents=16500)
 
@@ -113,22 +113,11 @@ async def fresh(house: House) -> None:
         await tx.execute(text("UPDATE practice SET ran_on = NULL"))
 
 
-async def together(*works: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """All at once, each started by the same barrier."""
-    barrier = asyncio.Barrier(len(works))
-
-    async def go(work: Callable[[], Awaitable[Any]]) -> Any:
-        await barrier.wait()
-        return await work()
-
-    return await asyncio.gather(*(go(work) for work in works))
-
-
 @pytest.mark.req("EP-32")
 async def test_two_runs_at_once_bill_a_claim_once(house: House) -> None:
     for n in range(10):
         await house.bill(claim(f"c{n}"), claim(f"d{n}"))
-        made = await together(house.run, house.run)
+        made = await together(house.worker, n, house.run(), house.run())
         assert sorted(each.claims for run in made for each in run) == [2]
     assert await house.one("SELECT count(DISTINCT number) = max(number) - min(number) + 1 FROM invoice")
 
@@ -160,13 +149,16 @@ async def test_disputes_payments_and_new_versions_at_once_leave_one_truth(house:
         at = f"c{n}"
         await house.bill(claim(at))
         await house.run()
-        await together(
-            lambda at=at, n=n: house.dispute(at, f"d{n}"),
-            lambda at=at, n=n: house.dispute(at, f"e{n}"),
-            lambda at=at, n=n: house.pay(at, payment_id=f"y{n}"),
-            lambda at=at: house.bill(claim(at, version=2, cents=16500)),
-            lambda at=at: house.posting(claim(at), 1),
+        found = await together(
+            house.worker,
+            n,
+            house.dispute(at, f"d{n}"),
+            house.dispute(at, f"e{n}"),
+            house.pay(at, payment_id=f"y{n}"),
+            house.bill(claim(at, version=2, cents=16500)),
+            house.posting(claim(at), 1),
         )
+        assert found == [None] * 5
         line, header = await house.line(at), await house.invoice()
         assert (line.claim_version, line.charged_cents, line.status) == (2, 16500, "in_review")
         assert [each.payment_id for each in line.payments] == [f"y{n}"]

@@ -1,7 +1,6 @@
 """Many rounds of two people at the same moment, on a real database: one wins, and nobody pays or disputes what the other has (EP-14, EP-16)."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from services.portal.invoices import standing
 from shared import ids
 from shared.gateway import Answer, Card, Unknown
 from tests.portal.conftest import LEE, PAULA, Portal, Shown, invoice
+from tests.together import together
 
 ROUNDS = 300
 
@@ -70,17 +70,6 @@ async def ready(portal: Portal, here: Here, *invoices: str) -> str:
     return attempt_id
 
 
-async def together(*things: Awaitable[Any]) -> list[Any]:
-    """All at the same moment: each waits at a barrier until all are there."""
-    barrier = asyncio.Barrier(len(things))
-
-    async def one(thing: Awaitable[Any]) -> Any:
-        await barrier.wait()
-        return await thing
-
-    return await asyncio.gather(*(one(thing) for thing in things), return_exceptions=True)
-
-
 def stranger(found: list[Any]) -> list[Any]:
     """What was raised, refusals apart."""
     return [each for each in found if isinstance(each, BaseException) and not isinstance(each, disputes.Refused)]
@@ -100,7 +89,7 @@ async def test_of_two_confirmed_carts_that_share_an_invoice_one_is_charged(porta
         await shown(portal, a, b, c)
         first, second = await ready(portal, PAULA, a, b), await ready(portal, LEE, c, b)
         till = Checkout(portal.app, portal.clock, Quick())
-        found = await together(pay.confirm(till, "7", first), pay.confirm(till, "7", second))
+        found = await together(portal.worker, n, pay.confirm(till, "7", first), pay.confirm(till, "7", second))
         assert stranger(found) == []
         assert sorted(each.state for each in found) == ["captured", "releasing"]
         assert list(till.gateway.captured) == [each.attempt_id for each in found if each.state == "captured"]  # type: ignore[attr-defined]
@@ -118,7 +107,7 @@ async def test_the_same_confirm_pressed_in_two_tabs_charges_once(portal: Portal)
         await shown(portal, f"{n}a")
         attempt_id = await ready(portal, PAULA, f"{n}a")
         till = Checkout(portal.app, portal.clock, Quick())
-        found = await together(pay.confirm(till, "7", attempt_id), pay.confirm(till, "7", attempt_id))
+        found = await together(portal.worker, n, pay.confirm(till, "7", attempt_id), pay.confirm(till, "7", attempt_id))
         assert stranger(found) == []
         assert len(await portal.rows(f"SELECT 1 FROM payments WHERE payment_id = '{attempt_id}'")) == 1
 
@@ -135,7 +124,7 @@ async def test_a_claim_is_either_paid_or_disputed(portal: Portal):
             async with portal.app.begin("7") as tx:
                 return await disputes.submit(tx, portal.clock.business(), LEE, ids.new(), f"{n}a", f"{n}a-1", "WA", None)
 
-        found = await together(pay.confirm(till, "7", attempt_id), dispute())
+        found = await together(portal.worker, n, pay.confirm(till, "7", attempt_id), dispute())
         assert stranger(found) == []
         paid, disputed = found[0].state == "captured", not isinstance(found[1], disputes.Refused)
         assert paid != disputed
@@ -154,7 +143,7 @@ async def test_two_people_disputing_one_claim_open_one_dispute(portal: Portal):
             async with portal.app.begin("7") as tx:
                 return await disputes.submit(tx, portal.clock.business(), here, ids.new(), f"{n}a", f"{n}a-1", "WA", None)
 
-        found = await together(dispute(PAULA), dispute(LEE))
+        found = await together(portal.worker, n, dispute(PAULA), dispute(LEE))
         assert stranger(found) == []
         assert sum(isinstance(each, disputes.Refused) for each in found) == 1
 
@@ -166,6 +155,6 @@ async def test_a_payment_and_the_consumer_of_newer_states_do_not_block_each_othe
         attempt_id = await ready(portal, PAULA, f"{n}a")
         till = Checkout(portal.app, portal.clock, Quick())
         newer = made.naming("other", "posted") if n % 2 else made.again()
-        found = await together(pay.confirm(till, "7", attempt_id), portal.show(newer))
+        found = await together(portal.worker, n, pay.confirm(till, "7", attempt_id), portal.show(newer))
         assert stranger(found) == []
         assert found[0].state in ("captured", "releasing")
