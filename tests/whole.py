@@ -27,7 +27,7 @@ BAD = ("claim.billed", "practice.state")  # read by all five between them
 
 @dataclass(frozen=True)
 class Played:
-    """The product after its story; `trace` is that of the first claim, `spans` what was kept of it and of the traces linked with it."""
+    """The product after its story; `trace` is that of the first claim, `spans` what follows it."""
 
     product: Product
     at: Where
@@ -72,16 +72,20 @@ async def play(product: Product) -> Played:
 
 
 async def spans_of(product: Product, wanted: str, within: float = 60) -> list[trace.Span]:
-    """The spans of a trace and of those linked with it, once all services and a mail are among them, or after so many seconds."""
+    """What follows a trace, once all services and a mail are in it, or after so many seconds."""
     until = asyncio.get_running_loop().time() + within
     while True:
-        spans = list(trace.read(product.plan.state))
-        near = set(trace.connected(spans, wanted))
-        mine = [span for span in spans if span["trace"] in near]
-        whole = {span["service"] for span in mine} >= set(SERVICES) and any(span["name"].startswith("mail ") for span in mine)
+        spans = following(list(trace.read(product.plan.state)), wanted)
+        whole = {span["service"] for span in spans} >= set(SERVICES) and any(span["name"].startswith("mail ") for span in spans)
         if whole or asyncio.get_running_loop().time() > until:
-            return mine
+            return spans
         await asyncio.sleep(0.5)
+
+
+def following(spans: list[trace.Span], wanted: str) -> list[trace.Span]:
+    """The spans of this trace, and those that are linked to one of them; what is linked with a link is not asked."""
+    own = {span["span"] for span in spans if span["trace"] == wanted}
+    return [span for span in spans if span["trace"] == wanted or any(to == wanted and at in own for to, at in span["links"])]
 
 
 def _payer(claim: dict[str, Any]) -> str:
