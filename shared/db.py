@@ -108,7 +108,9 @@ async def driver(tx: AsyncConnection) -> asyncpg.Connection:
 
 def passing(error: BaseException) -> bool:
     """Whether this is trouble of database or network, which passes: a reason to wait, never to give up on a record."""
-    if isinstance(error, OSError | TimeoutError | PoolTimeout | InterfaceError | asyncpg.InterfaceError):
+    if isinstance(error, OSError):
+        return error.filename is None  # a file that is missing stays missing
+    if isinstance(error, PoolTimeout | InterfaceError | asyncpg.InterfaceError):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None))

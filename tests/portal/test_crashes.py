@@ -1,5 +1,6 @@
 """Paying, interrupted at each point: the rows are as the crash left them, the job runs once, and the end is right (EP-13, EP-14)."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -146,6 +147,30 @@ async def test_a_processor_that_is_away_is_asked_less_and_less_often_and_nothing
         gaps.append((await portal.value("SELECT next_ask_at FROM attempts") - before).total_seconds())
     assert gaps == [2, 4, 8, 15, 15] and pause(30) == timedelta(seconds=15)
     assert await portal.value("SELECT state FROM attempts") == "unknown"
+
+
+class Meeting(Dying):
+    """Answers only once two are asked about."""
+
+    def __init__(self, real: SandboxGateway) -> None:
+        super().__init__(real, "before")
+        self.both = asyncio.Barrier(2)
+
+    async def ask(self, key: str) -> Answer:
+        await self.both.wait()
+        return await self.real.ask(key)
+
+
+@pytest.mark.req("EP-13")
+async def test_a_doubt_that_takes_long_to_clear_up_holds_up_no_other(portal: Portal):
+    await portal.show(invoice("i1", "100001"), invoice("i2", "100002"))
+    for name in ("i1", "i2"):
+        with pytest.raises(Crash):
+            await pay.confirm(Checkout(portal.app, portal.clock, Dying(portal.gateway, "after")), "7", await authorised(portal, name))
+    portal.clock.move(seconds=21)
+    async with asyncio.timeout(30):
+        assert await ask_due(Checkout(portal.worker, portal.clock, Meeting(portal.gateway))) == 2
+    assert [row.state for row in await portal.rows("SELECT state FROM attempts")] == ["captured", "captured"]
 
 
 @pytest.mark.req("EP-14")
