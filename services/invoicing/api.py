@@ -56,7 +56,6 @@ class AccountIn(BaseModel):
     effective_on: date | None = None
     expires_on: date | None = None
     show_adjustments: bool = True
-    send_corrected: bool = True
     overdue_again_days: int = 60
     cover_sheet: bool = False
     mask: MaskIn = MaskIn()

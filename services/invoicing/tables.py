@@ -80,7 +80,6 @@ account = Table(
     Column("effective_on", Date),
     Column("expires_on", Date),
     Column("show_adjustments", Boolean, nullable=False),
-    Column("send_corrected", Boolean, nullable=False),
     Column("overdue_again_days", Integer, nullable=False),
     Column("cover_sheet", Boolean, nullable=False),
     Column("mask", JSONB, nullable=False),

@@ -89,7 +89,6 @@ def employer(account_id: str = "a1", payers: tuple[str, ...] = ("e1",), **more: 
         "effective_on": None,
         "expires_on": None,
         "show_adjustments": True,
-        "send_corrected": False,
         "overdue_again_days": 60,
         "cover_sheet": False,
         "mask": Mask(),

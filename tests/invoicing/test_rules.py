@@ -1,9 +1,12 @@
 """The rules of invoicing as tables and properties: no database, no clock."""
 
+import io
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import pypdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +18,9 @@ from services.invoicing.domain.hold import Hold
 from services.invoicing.domain.invoice import Fact, Invoice, Line, Paid, Totals
 from services.invoicing.domain.line import Case, entries, line_state, renumbered
 from services.invoicing.domain.money import Money
-from services.invoicing.papers import breakable, contents, recent_payments
+from services.invoicing.papers import TEMPLATE, breakable, contents, recent_payments
 from services.invoicing.store import plain
+from shared import pdf
 from shared.events.invoicing import Mask
 from shared.events.posting import Cause, Entry
 from tests.invoicing.made import balances, claim, employer
@@ -294,26 +298,47 @@ def test_entries_say_how_each_movement_changed_the_balance() -> None:
     assert [each.change_cents for each in entries(posted, "e1")] == [185, -100, -20, -30]
 
 
-@pytest.mark.req("EP-27", "BX-05")
-def test_a_paper_shows_what_was_frozen_and_its_recent_payments() -> None:
+def frozen(**account: Any) -> dict[str, Any]:
+    """What a first sending of one claim keeps; its line had one payment lately and one before."""
     line = plain(line_state(a_case(claim=as_billed(claim("V00248099E02"))), 1, TODAY))
     line["entries"] = [
         {"entry_id": "1", "on": "2026-10-20", "kind": "payment", "change_cents": -500, "cause": "check"},
         {"entry_id": "2", "on": "2026-09-01", "kind": "payment", "change_cents": -700, "cause": "check"},
     ]
-    assert [(each["on"], each["how"], each["cents"]) for each in recent_payments([line], TODAY)] == [("Oct 20, 2026", "Check", 500)]
-    assert breakable("48613") == "48613" and "\u200b" in breakable("f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
     state = invoice.turn(open_invoice(), Totals(1, 0, Money(18500), 0), (), Fact.NEW, False, TODAY)
     assert state is not None
-    made = employer()
+    made = employer(**account)
     practice = {
         "display_name": "Saltmarsh", "postal_address": plain(made.address), "phone": "555",
         "brand": {"accent": "#000000", "logo_id": None, "logo_alt": ""},
         "remit_to_name": "S", "remit_to_address": plain(made.address), "portal_address": "https://pay.example/employerportal/login",
     }  # fmt: skip
-    shown = contents({"practice": practice, "account": plain(made), "invoice": plain(state.state), "lines": [line]}, 1, None)
+    return {"practice": practice, "account": plain(made), "invoice": plain(state.state), "lines": [line]}
+
+
+@pytest.mark.req("EP-27", "BX-05")
+def test_a_paper_shows_what_was_frozen_and_its_recent_payments() -> None:
+    kept = frozen()
+    assert [(each["on"], each["how"], each["cents"]) for each in recent_payments(kept["lines"], TODAY)] == [("Oct 20, 2026", "Check", 500)]
+    assert breakable("48613") == "48613" and "\u200b" in breakable("f81d4fae-7dec-11d0-a765-00a0c91e6bf6")
+    shown = contents(kept, 1, None)
     assert shown["portal"] == "pay.example/employerportal/login"
     assert (shown["claims"][0]["charged"], shown["totals"]["balance"], shown["corrected"]) == (18500, 18500, False)
+
+
+@pytest.mark.req("EP-01", "EP-27")
+async def test_a_cover_sheet_names_no_patient_and_the_claims_follow_on_page_two() -> None:
+    plainly, covered = [await printed(cover_sheet=wanted) for wanted in (False, True)]
+    assert len(plainly) == 1 and "Ana Diaz" in plainly[0] and "Payments in the last 30 days" in plainly[0]
+    assert len(covered) == 2 and "Ana Diaz" not in covered[0] and "Ana Diaz" in covered[1]
+    for words in ("Kuvalis", "Due by", "Payments", "Remaining balance"):
+        assert words in covered[0]
+
+
+async def printed(**account: Any) -> list[str]:
+    """The words of each page."""
+    made = await pdf.render(TEMPLATE, contents(frozen(**account), 1, None))
+    return [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(made)).pages]
 
 
 def test_units_keep_their_decimals() -> None:

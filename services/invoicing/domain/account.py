@@ -31,7 +31,6 @@ class Account:
     effective_on: date | None
     expires_on: date | None
     show_adjustments: bool
-    send_corrected: bool
     overdue_again_days: int
     cover_sheet: bool
     mask: Mask

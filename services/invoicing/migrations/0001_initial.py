@@ -105,7 +105,6 @@ def upgrade() -> None:
     sa.Column('effective_on', sa.Date(), nullable=True),
     sa.Column('expires_on', sa.Date(), nullable=True),
     sa.Column('show_adjustments', sa.Boolean(), nullable=False),
-    sa.Column('send_corrected', sa.Boolean(), nullable=False),
     sa.Column('overdue_again_days', sa.Integer(), nullable=False),
     sa.Column('cover_sheet', sa.Boolean(), nullable=False),
     sa.Column('mask', postgresql.JSONB(astext_type=sa.Text()), nullable=False),

@@ -32,7 +32,6 @@ def new_account(practice_id: str, account_id: str, payer_id: str = "") -> Accoun
         effective_on=None,
         expires_on=None,
         show_adjustments=True,
-        send_corrected=True,
         overdue_again_days=60,
         cover_sheet=False,
         mask=Mask(),
@@ -42,7 +41,7 @@ def new_account(practice_id: str, account_id: str, payer_id: str = "") -> Accoun
 def account_form(account: Account) -> dict[str, str]:
     """An account as text for its fields; boxes hold `yes` or nothing."""
     address = account.address
-    boxes = {"show_adjustments": account.show_adjustments, "send_corrected": account.send_corrected, "cover_sheet": account.cover_sheet}
+    boxes = {"show_adjustments": account.show_adjustments, "cover_sheet": account.cover_sheet}
     boxes |= {f"mask_{name}": getattr(account.mask, name) for name in MASKS}
     return {
         "version": str(account.version),
@@ -129,7 +128,6 @@ def edited(account: Account, form: Mapping[str, Any], parts: Collection[str]) ->
             month_day=typed("month_day", whole(1, 28), 1) if frequency == "monthly" else None,
             overdue_again_days=typed("overdue_again_days", whole(60, 200), account.overdue_again_days),
             show_adjustments=bool(form.get("show_adjustments")),
-            send_corrected=bool(form.get("send_corrected")),
             cover_sheet=bool(form.get("cover_sheet")),
             mask=Mask(**{name: bool(form.get(f"mask_{name}")) for name in MASKS}),
         )
