@@ -5,6 +5,7 @@ import re
 _AMOUNT = re.compile(r"^\s*\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?\s*$")
 MINUS = "−"
 LIMIT_CENTS = 10**12
+MOST_DIGITS = 20
 
 
 class BadAmount(ValueError):
@@ -16,8 +17,9 @@ def parse(text: str) -> int:
     found = _AMOUNT.match(text)
     if not found:
         raise BadAmount("Enter an amount in dollars, like 62.40")
-    cents = int(found[1].replace(",", "")) * 100 + int((found[2] or "0").ljust(2, "0"))
-    if cents > LIMIT_CENTS:
+    dollars = found[1].replace(",", "")
+    # Thousands of digits are not even a number to Python.
+    if len(dollars) > MOST_DIGITS or (cents := int(dollars) * 100 + int((found[2] or "0").ljust(2, "0"))) > LIMIT_CENTS:
         raise BadAmount("Enter a smaller amount")
     return cents
 

@@ -69,6 +69,7 @@ async def watch(db: Database, now: datetime) -> int:
     async with db.begin() as tx:
         counted = await tx.execute(select(waiting.c.consumer, func.count().filter(waiting.c.since < now - ALARM_AFTER)).group_by(waiting.c.consumer))
         late = {consumer: count for consumer, count in counted}
+    OVERDUE.clear()  # a consumer for which nothing waits any more has no row
     for consumer, count in late.items():
         OVERDUE.labels(consumer).set(count)
     return sum(late.values())

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy import BigInteger, Column, Identity, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared import ids, outbox, technical, topics  # noqa: F401 declares every technical table
@@ -26,6 +27,16 @@ seen = Table(
     Column("topic", Text, nullable=False),
     Column("key", Text, nullable=False),
 )
+copies = Table(
+    "copies",
+    metadata,
+    Column("practice_id", Text, primary_key=True),
+    Column("thing_id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("body", JSONB),
+)
+people = Table("people", metadata, Column("person_id", Text, primary_key=True))
+entries = Table("entries", metadata, Column("practice_id", Text, primary_key=True), Column("cents", BigInteger, primary_key=True))
 
 
 @dataclass
@@ -51,8 +62,17 @@ class Toy:
             return list(await tx.execute(seen.select().order_by(seen.c.position)))
 
 
+@dataclass
+class Base:
+    """The toy service's database by role; `people` belong to no practice, `entries` are never edited."""
+
+    owner: Database
+    app: Database
+    worker: Database
+
+
 @pytest.fixture
-async def toy(postgres: Any, kafka: str) -> AsyncIterator[Toy]:
+async def base(postgres: Any) -> AsyncIterator[Base]:
     urls = await postgres.fresh("toy")
     owner = create_async_engine(urls.owner)
     async with owner.begin() as tx:
@@ -60,11 +80,16 @@ async def toy(postgres: Any, kafka: str) -> AsyncIterator[Toy]:
         await tx.run_sync(metadata.create_all)
         await tx.exec_driver_sql("CREATE TABLE alembic_version (version_num text)")
     await owner.dispose()
-    await secure(urls.owner, "toy", (), (), outbox.TRIGGERS)
-    worker, app = Database(urls.worker, "toy"), Database(urls.app, "toy")
-    yield Toy(urls.worker, worker, app, kafka, FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC)))
-    await worker.close()
-    await app.close()
+    await secure(urls.owner, "toy", ("people",), ("entries",), outbox.TRIGGERS)
+    made = Base(Database(urls.owner, "toy"), Database(urls.app, "toy"), Database(urls.worker, "toy"))
+    yield made
+    for database in (made.owner, made.app, made.worker):
+        await database.close()
+
+
+@pytest.fixture
+async def toy(base: Base, kafka: str) -> Toy:
+    return Toy(base.worker.url, base.worker, base.app, kafka, FixedClock(datetime(2026, 11, 20, 15, tzinfo=UTC)))
 
 
 @pytest.fixture
