@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
-from sqlalchemy import JSON, MetaData, Table, bindparam, insert, text, update
+from sqlalchemy import JSON, MetaData, Table, bindparam, insert, null, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,6 +32,9 @@ NAMING = {
 ROLES = ("owner", "app", "worker")
 # Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
 _PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
+
+# As asyncpg found before sending; not in repertoire, out of range, untranslatable, as PostgreSQL found.
+_UNSTORABLE_STATES = ("22000", "22021", "22003", "22P05")
 
 
 def new_metadata() -> MetaData:
@@ -76,7 +79,8 @@ async def copy(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, An
     if not rows:
         return
     if str(tx.engine.url.username).endswith("_app") and table.metadata is not TECHNICAL:
-        await tx.execute(insert(table).values([dict(row) for row in rows]))
+        # NULL as COPY writes it: of a JSON column None would become JSON's null.
+        await tx.execute(insert(table).values([{name: null() if value is None else value for name, value in row.items()} for row in rows]))
         return
     columns = list(rows[0])
     as_json = {name for name in columns if isinstance(table.c[name].type, JSON)}
@@ -119,6 +123,12 @@ def passing(error: BaseException) -> bool:
 
 def passing_state(sqlstate: str | None) -> bool:
     return bool(sqlstate and _PASSING_STATES.search(sqlstate))
+
+
+def unstorable(error: BaseException) -> bool:
+    """Whether a value is one that no column of its kind takes: a NUL or half a character in a text, a number out of range."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlstate", None) in _UNSTORABLE_STATES
 
 
 def asyncpg_url(url: str) -> str:

@@ -255,6 +255,10 @@ class Gate:
             else:
                 await self.app(scope, receive, send)
         except Exception as error:
+            if db.unstorable(error) and not started():
+                refusal = Problem(422, detail="A text holds a character that cannot be stored, or a number is too large.")
+                await (await answer_problem(request, refusal))(scope, receive, send)
+                return
             number = mistake_number()
             log.exception("our mistake %s at %s %s", number, scope["method"], _route(scope), exc_info=error)
             if started():

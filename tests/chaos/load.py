@@ -1,8 +1,8 @@
 """What goes on while services die: claims in many versions, billing runs, people who pay and dispute, staff who post, contracts that charge."""
 
 import asyncio
+import functools
 import random
-import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ class Load:
     claims: list[dict[str, Any]] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     insured: list[str] = field(default_factory=list)
+    browsers: dict[str, Browser] = field(default_factory=dict)
 
     def count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1
@@ -44,16 +45,18 @@ class Load:
             self._loop(self.insurance, 4),
             self._loop(self.next_day, 12),
             self._loop(self.work_holds, 3),
-            *(self._loop(lambda who=who: self.employer(*who), 0.5) for who in employers),
+            *(self._loop(functools.partial(self.employer, *who), 0.5) for who in employers),
         )
+        await asyncio.gather(*(browser.close() for browser in self.browsers.values()))
 
     async def _loop(self, work: Any, pause: float) -> None:
+        name = getattr(work, "func", work).__name__
         while not self.stop.is_set():
             try:
                 async with asyncio.timeout(25):
                     await work()
             except TROUBLE:
-                self.count(f"{getattr(work, '__name__', 'employer')} interrupted")
+                self.count(f"{name} interrupted")
             try:
                 await asyncio.wait_for(self.stop.wait(), pause * self.rnd.uniform(0.5, 1.5))
             except TimeoutError:
@@ -90,8 +93,11 @@ class Load:
         self.claims = (self.claims + batch)[-200:]
         self.count("batches published")
 
+    def _id(self) -> str:
+        return self.rnd.randbytes(6).hex()
+
     def _new(self) -> dict[str, Any]:
-        claim_id = f"X{secrets.token_hex(5)}"
+        claim_id = f"X{self._id()}"
         insured = self.rnd.random() < 0.15
         sample = self.rnd.choice(_samples("insurance" if insured else "corporate"))
         charges = [
@@ -116,24 +122,22 @@ class Load:
     async def bill(self) -> None:
         async with await visitor.program(self.at) as http:
             url = f"{self.at['services']['invoicing']}/api/practices/{PRACTICE}/runs"
-            (await http.post(url, json={}, headers={"Idempotency-Key": secrets.token_hex(8)})).raise_for_status()
+            (await http.post(url, json={}, headers={"Idempotency-Key": self._id()})).raise_for_status()
         self.count("billing runs")
 
     async def employer(self, email: str, password: str) -> None:
-        """Logs in, disputes a claim or puts invoices into the cart and pays, twice at once now and then."""
-        browser = await people.sign_in(self.at, email, password)
+        """Disputes a claim or puts invoices into the cart and pays, twice at once now and then; logs in again after trouble."""
+        browser = self.browsers.pop(email, None) or await people.sign_in(self.at, email, password)
         try:
             home = await browser.open(f"{self.at['services']['portal']}/employerportal/")
             addresses = list(dict.fromkeys(a for _, a in home.links if "/employerportal/invoices/" in a and "/pdf/" not in a))
-            if not addresses:
-                return
-            chosen = self.rnd.sample(addresses, min(len(addresses), self.rnd.randint(1, 3)))
-            if self.rnd.random() < 0.25:
-                await self._dispute(browser, chosen[0])
-            else:
-                await self._pay(browser, chosen)
-        finally:
+            if addresses:
+                chosen = self.rnd.sample(addresses, min(len(addresses), self.rnd.randint(1, 3)))
+                await (self._dispute(browser, chosen[0]) if self.rnd.random() < 0.3 else self._pay(browser, chosen))
+        except BaseException:
             await browser.close()
+            raise
+        self.browsers[email] = browser
 
     async def _dispute(self, browser: Browser, address: str) -> None:
         page = await browser.open(address)
@@ -161,9 +165,22 @@ class Load:
         async with await visitor.program(self.at) as http:
             base = f"{self.at['services']['invoicing']}/api/practices/{PRACTICE}"
             for hold in (await http.get(f"{base}/holds")).raise_for_status().json()[:3]:
+                decided, body = self._decision(hold["claim_id"])
                 url = f"{base}/claims/{hold['claim_id']}/redrop"
-                await http.post(url, json={"answer": "looked at"}, headers={"Idempotency-Key": secrets.token_hex(8)})
-                self.count("re-drops")
+                answer = await http.post(url, json=body | {"answer": "looked at"}, headers={"Idempotency-Key": self._id()})
+                self.count(decided if answer.is_success else "re-drops refused")
+
+    def _decision(self, claim_id: str) -> tuple[str, dict[str, Any]]:
+        """What staff decide about a claim, and how it is counted."""
+        known = next((claim for claim in reversed(self.claims) if claim["claim_id"] == claim_id), None)
+        choice = self.rnd.choice(("as it is", "corrected", "written off")) if known else "as it is"
+        if known is None or choice == "as it is":
+            return "re-drops as it is", {}
+        charge = known["charges"][0]
+        less = {"charge_id": charge["charge_id"], "amount_cents": max(charge["amount_cents"] // 2, 1)}
+        if choice == "corrected":
+            return "re-drops corrected", {"corrections": [less]}
+        return "re-drops written off", {"write_offs": [less | {"reason": "courtesy"}]}
 
     async def insurance(self) -> None:
         """A deposit with one check for an insured claim; the patient's rest is for the contract on file."""

@@ -1,6 +1,7 @@
 import re
 from typing import Annotated
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Path, UploadFile
@@ -53,6 +54,10 @@ def made() -> FastAPI:
     @uploads
     async def upload(file: Annotated[UploadFile, File()]) -> dict[str, int]:
         return {"size": len(await file.read())}
+
+    @router.get("/api/odd")
+    async def odd() -> None:
+        raise asyncpg.CharacterNotInRepertoireError
 
     @router.get("/api/away")
     async def away() -> None:
@@ -151,6 +156,11 @@ async def test_our_own_mistake_is_500_with_a_number_that_the_log_holds_and_no_de
 async def test_a_database_that_is_away_is_503_and_asks_to_come_back(toy):
     answer = await toy.get("/api/away")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+async def test_a_value_that_no_column_takes_is_422_in_words(toy):
+    answer = await toy.get("/api/odd")
+    assert answer.status_code == 422 and "cannot be stored" in answer.json()["detail"]
 
 
 async def test_readiness_says_in_words_what_is_wrong_and_liveness_does_not_depend_on_it(toy):
