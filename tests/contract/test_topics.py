@@ -8,36 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from deploy.local.places import ROOT
 from deploy.local.settled import settle, watching
 from deploy.local.verify.facts import gather
 from shared.events.registry import TOPICS
+from tests.contract.schemas import EVENTS, wrong
+from tests.flows.test_rare_topics import RARE
 from tests.whole import BAD, EXAMPLES, Played
 
-EVENTS = ROOT / "docs" / "events"
 INGRESS = sorted(name for name, topic in TOPICS.items() if topic.writer == "ingress")
-# What the story has no occasion for; the owning service's tests make each of them and read it back from the outbox.
-NOT_IN_THE_STORY = {
-    "contract.charge_failed": "the patient's card is not declined",
-    "credit.state": "nobody pays more than was asked",
-    "invoice.payment_failed": "every card payment goes through",
-    "notification.failed": "the mailbox takes every mail that is still true when its turn comes",
-    "password.reset_requested": "nobody forgets a password",
-    "signin.code_requested": "nobody signs in from a device that has to be confirmed",
-}
-
-
-def validator(topic: str) -> Any:
-    schema = json.loads((EVENTS / f"{topic}.v{TOPICS[topic].major}.json").read_text())
-    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
-
-
-def wrong(topic: str, body: Any) -> list[str]:
-    return [f"{topic} at {error.json_path}: {error.message}" for error in validator(topic).iter_errors(body)]
 
 
 async def records(kafka: str) -> dict[str, list[Any]]:
@@ -64,7 +45,7 @@ async def emitted(played: Played) -> dict[str, list[Any]]:
 @pytest.mark.req("PF-02")
 async def test_what_is_emitted_on_a_topic_is_what_its_schema_says(emitted: dict[str, list[Any]], topic: str) -> None:
     good = [record for record in emitted[topic] if record.value not in (None, b"{")]
-    assert good or topic in NOT_IN_THE_STORY
+    assert good or topic in RARE
     assert [words for record in good for words in wrong(topic, json.loads(record.value))][:5] == []
     for record in good:
         headers = {name: value.decode() for name, value in record.headers}

@@ -95,8 +95,9 @@ async def test_what_is_needed_is_named_longest_wait_first(base: Base) -> None:
 async def test_what_has_waited_for_more_than_ten_minutes_is_counted(base: Base) -> None:
     await keep(base, "posting", "practice/7", 0, 1, 2)
     async with base.worker.begin() as tx:
-        old = text("UPDATE waiting SET since = CAST(:noon AS timestamptz) - (CASE event_id WHEN 'event-0' THEN interval '601 s' ELSE interval '599 s' END)")
-        await tx.execute(old, {"noon": NOON})
+        since = text("UPDATE waiting SET since = :since WHERE event_id = 'event-0' OR :all")
+        await tx.execute(since, {"since": NOON - timedelta(seconds=599), "all": True})
+        await tx.execute(since, {"since": NOON - timedelta(seconds=601), "all": False})
 
     def shown() -> float | None:
         return REGISTRY.get_sample_value("billfold_waiting_overdue", {"consumer": "posting"})
