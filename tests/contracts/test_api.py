@@ -17,7 +17,7 @@ def form(card: str, **changes: str) -> dict[str, str]:
     return {"departmentid": "d1", "accountnumber": card, "email": "ana@example.org", "maxamount": "250.00"} | changes
 
 
-@pytest.mark.req("CF-02", "CF-04")
+@pytest.mark.req("CF-02", "CF-04", part="one-year contracts")
 async def test_a_contract_is_made_listed_signed_and_read_back(app: FastAPI, desk: Contracts) -> None:
     async with signed_in(app, "front_desk") as http:
         terms = (await http.get("/v1/7/misc/oneyearcontractterms")).json()["terms"]
@@ -35,7 +35,7 @@ async def test_a_contract_is_made_listed_signed_and_read_back(app: FastAPI, desk
         assert (listed["contractclass"], listed["maxamount"], listed["availablebalance"]) == ("ONEYEAR", "250.00", "250.00")
 
 
-@pytest.mark.req("CF-02")
+@pytest.mark.req("CF-02", part="one-year contracts")
 async def test_departments_say_what_is_offered_there(app: FastAPI) -> None:
     async with signed_in(app, "front_desk") as http:
         found = (await http.get("/v1/7/departments")).json()["departments"][0]
@@ -63,7 +63,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.req("CF-03")
+@pytest.mark.req("CF-03", part="one-year contracts")
 @pytest.mark.parametrize(("changes", "status", "words"), REFUSED)
 async def test_what_cannot_be_a_contract_is_refused_in_words(app: FastAPI, desk: Contracts, changes: dict[str, str], status: int, words: str) -> None:
     async with signed_in(app, "front_desk") as http:
@@ -72,7 +72,7 @@ async def test_what_cannot_be_a_contract_is_refused_in_words(app: FastAPI, desk:
     assert await desk.rows("SELECT 1 FROM contracts") == []
 
 
-@pytest.mark.req("CF-04")
+@pytest.mark.req("CF-04", part="one-year contracts")
 @pytest.mark.parametrize(("data", "status"), [(b"no PDF at all", 400), (b"", 400), (b"%PDF-1.4 broken", 400), (b"%PDF" + b"x" * 11_000_000, 413)])
 async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts, data: bytes, status: int) -> None:
     await desk.make()
@@ -82,7 +82,7 @@ async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts
     assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
 
 
-@pytest.mark.req("CF-02")
+@pytest.mark.req("CF-02", part="one-year contracts")
 @pytest.mark.parametrize(
     "path", ["patients/p%001/receipts/1", "patients/p1/receipts/99999999999999999999", f"patients/{'p' * 65}/collectpayment/oneyear"]
 )

@@ -19,7 +19,7 @@ RECEIPT = "/v1/7/patients/p1/receipts/1/email"
 FORM = {"departmentid": "d1", "email": " grandma@example.org "}
 
 
-@pytest.mark.req("CF-02", "CF-04")
+@pytest.mark.req("CF-02", "CF-04", part="one-year contracts")
 @pytest.mark.parametrize(("path", "copy"), [(AGREEMENT, "agreement"), (RECEIPT, "receipt")])
 async def test_a_copy_is_asked_for_as_its_schema_says_with_nobody_named_in_the_open(app: FastAPI, desk: Contracts, path: str, copy: str) -> None:
     await desk.sign(await desk.make(), pdf())
@@ -37,7 +37,7 @@ async def test_a_copy_is_asked_for_as_its_schema_says_with_nobody_named_in_the_o
     assert [row.email for row in await desk.rows("SELECT email FROM contracts")] == ["ana@example.org"]
 
 
-@pytest.mark.req("CF-02")
+@pytest.mark.req("CF-02", part="one-year contracts")
 async def test_a_repeat_under_one_key_is_one_mail_and_without_a_key_each_press_is_its_own(app: FastAPI, desk: Contracts) -> None:
     await desk.make()
     async with signed_in(app, "front_desk") as http:
@@ -52,7 +52,7 @@ async def test_a_repeat_under_one_key_is_one_mail_and_without_a_key_each_press_i
     assert len({said.request_id for said in await desk.said(COPY_REQUESTED)}) == 4
 
 
-@pytest.mark.req("CF-02", "CF-04")
+@pytest.mark.req("CF-02", "CF-04", part="one-year contracts")
 async def test_of_an_ended_contract_the_receipt_is_mailed_and_the_agreement_not(app: FastAPI, desk: Contracts) -> None:
     made = await desk.make()
     async with desk.app.begin("7") as tx:
@@ -64,7 +64,7 @@ async def test_of_an_ended_contract_the_receipt_is_mailed_and_the_agreement_not(
     assert [said.copy for said in await desk.said(COPY_REQUESTED)] == ["receipt"]
 
 
-@pytest.mark.req("CF-02")
+@pytest.mark.req("CF-02", part="one-year contracts")
 @pytest.mark.parametrize("status", Status)
 def test_an_agreement_is_mailed_while_it_holds_or_waits_for_its_signature(status: Status) -> None:
     if status in (Status.AWAITING_SIGNATURE, Status.ACTIVE):
@@ -96,7 +96,7 @@ REFUSED: list[tuple[str, dict[str, str], int, str]] = [
 ]
 
 
-@pytest.mark.req("CF-02", "CF-04")
+@pytest.mark.req("CF-02", "CF-04", part="one-year contracts")
 async def test_what_cannot_be_mailed_is_refused_in_words(app: FastAPI, desk: Contracts) -> None:
     await desk.make()
     async with signed_in(app, "front_desk") as http:

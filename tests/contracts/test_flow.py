@@ -39,7 +39,8 @@ def posted(version: int, balances_version: int, cents: int, payment_id: str, cre
     )  # fmt: skip
 
 
-@pytest.mark.req("CF-01", "CF-03", "CF-04")
+@pytest.mark.req("CF-01")
+@pytest.mark.req("CF-03", "CF-04", part="one-year contracts")
 async def test_a_contract_is_active_only_when_signed_and_one_per_patient_and_group(desk: Contracts) -> None:
     made = await desk.make()
     assert (made.contract_id, made.epayment_id, made.status) == (1, 1, "awaiting_signature")
@@ -54,7 +55,7 @@ async def test_a_contract_is_active_only_when_signed_and_one_per_patient_and_gro
     assert [state.status for state in await desk.said(CONTRACT_STATE) if state.contract_id == "1"] == ["awaiting_signature", "active"]
 
 
-@pytest.mark.req("CF-04")
+@pytest.mark.req("CF-04", part="one-year contracts")
 async def test_half_an_hour_without_a_signature_ends_a_contract(desk: Contracts) -> None:
     made = await desk.make()
     desk.clock.move(minutes=30)

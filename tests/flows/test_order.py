@@ -16,7 +16,8 @@ SCHEDULES = int(os.environ.get("ORDER_SCHEDULES", "2"))
 FIRST = int(os.environ.get("ORDER_SEED", "0"))
 
 
-@pytest.mark.req("EP-12", "EP-13", "EP-14", "EP-16", "EP-17", "EP-18", "EP-21", "EP-28", "EP-29", "RP-12", "BX-01")
+@pytest.mark.req("EP-12", "EP-13", "EP-14", "EP-16", "EP-17", "EP-21", "EP-28", "EP-29", "RP-12", "BX-01")
+@pytest.mark.req("EP-18", part="without preferences")
 @pytest.mark.req("CF-05", "CF-06", "CF-08", "NT-02")
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_flow_keeps_its_promises_in_any_order(world: World, postgres: Server, name: str) -> None:

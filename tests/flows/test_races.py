@@ -18,7 +18,8 @@ ROUNDS = 300
 CENTS, FIRST, SECOND = 10_000, 4_000, 6_000
 
 
-@pytest.mark.req("EP-14", "EP-21", "RP-05", "RP-12")
+@pytest.mark.req("EP-14", "EP-21", "RP-12")
+@pytest.mark.req("RP-05", part="one check with one payment batch")
 async def test_a_staff_check_and_a_portal_payment_of_one_claim_never_lose_a_cent(world: World, postgres: Server) -> None:
     """One check comes while the payment is confirmed, another while its capture is posted."""
     await world.begin()

@@ -318,7 +318,8 @@ async def test_a_version_that_undoes_a_correction_puts_the_claim_on_hold(house: 
     assert (await house.line()).status == "in_review"
 
 
-@pytest.mark.req("EP-12", "EP-18")
+@pytest.mark.req("EP-12")
+@pytest.mark.req("EP-18", part="without preferences")
 async def test_an_invoice_is_overdue_from_the_day_after_due_by_and_told_again_after_the_accounts_days(house: House) -> None:
     await house.bill(claim())
     await house.run()

@@ -143,7 +143,7 @@ def test_what_is_payable_is_what_is_left_after_held_and_pending_and_never_below_
     assert Totals(1, 0, Money(balance), held, pending).payable_cents == max(0, balance - held - pending)
 
 
-@pytest.mark.req("EP-18")
+@pytest.mark.req("EP-18", part="without preferences")
 @pytest.mark.parametrize(
     ("status", "told", "expected"),
     [("overdue", None, Fact.OVERDUE), ("overdue", 59, None), ("overdue", 60, Fact.OVERDUE_AGAIN), ("pending", None, None), ("in_review", 99, None)],

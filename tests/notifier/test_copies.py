@@ -40,7 +40,8 @@ def requested(notifier: Notifier, **changes: Any) -> CopyRequested:
     return COPY_REQUESTED.decode(text)
 
 
-@pytest.mark.req("CF-02", "NT-01", "NT-02")
+@pytest.mark.req("NT-01", "NT-02")
+@pytest.mark.req("CF-02", part="one-year contracts")
 async def test_an_agreement_goes_once_to_the_address_that_was_given_with_its_terms_in_html_and_text(notifier: Notifier) -> None:
     await notifier.give(PRACTICE_STATE, practice())
     await notifier.give(CONTRACT_STATE, contract(notifier))
@@ -59,7 +60,8 @@ async def test_an_agreement_goes_once_to_the_address_that_was_given_with_its_ter
     assert await notifier.send() == 1 and len(await notifier.mails(TO)) == 2
 
 
-@pytest.mark.req("BX-01", "CF-02", "CF-04")
+@pytest.mark.req("BX-01")
+@pytest.mark.req("CF-02", "CF-04", part="one-year contracts")
 async def test_a_copy_waits_for_the_contract_it_names_and_says_what_became_of_it(notifier: Notifier) -> None:
     await notifier.give(PRACTICE_STATE, practice())
     await notifier.give(CONTRACT_STATE, contract(notifier, version=1, status="awaiting_signature", signed_on=None))

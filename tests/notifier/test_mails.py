@@ -27,7 +27,8 @@ DECISIONS = [
 ]
 
 
-@pytest.mark.req("BX-01", "EP-18")
+@pytest.mark.req("BX-01")
+@pytest.mark.req("EP-18", part="without preferences")
 @pytest.mark.parametrize(("kind", "state", "reason"), DECISIONS)
 def test_an_invoice_is_mentioned_only_while_what_is_said_is_true(kind: str, state: dict[str, Any], reason: str | None) -> None:
     now = {"status": "due", "payable_cents": 100, "held_cents": 0, "due_on": "2026-12-20", "issues": [{"no": 1}]} | state
@@ -46,7 +47,8 @@ async def ready(notifier: Notifier, *people: Any) -> None:
     await notifier.give(CONTACT_STATE, *people)
 
 
-@pytest.mark.req("BX-02", "EP-18", "NT-01", "NT-02")
+@pytest.mark.req("BX-02", "NT-01", "NT-02")
+@pytest.mark.req("EP-18", part="without preferences")
 async def test_one_digest_a_day_covers_all_invoices_for_each_registered_contact(notifier: Notifier) -> None:
     one, two, gone = contact(1), contact(2), contact(3, status="revoked")
     await ready(notifier, one, two, gone)
@@ -157,7 +159,7 @@ async def test_a_mail_refused_for_good_is_failed_and_said(notifier: Notifier) ->
     assert (await notifier.said(NOTIFICATION_FAILED))[0].outcome == "failed"
 
 
-@pytest.mark.req("EP-18")
+@pytest.mark.req("EP-18", part="without preferences")
 async def test_a_corrected_invoice_is_mentioned_with_what_is_payable_now(notifier: Notifier) -> None:
     person = contact()
     await ready(notifier, person)

@@ -123,7 +123,7 @@ async def test_a_changed_amount_is_shown_before_paying_and_refuses_the_old_one(p
     assert await portal.taken() == []
 
 
-@pytest.mark.req("BX-03")
+@pytest.mark.req("BX-03", part="the roles of EP-16")
 async def test_a_viewer_sees_but_does_not_pay_or_dispute(portal: Portal):
     await portal.show(invoice())
     async with portal.browser() as browser:

@@ -18,7 +18,7 @@ API = "/api/practices/7/accounts/a1/contacts"
 NOT_HERE = "This address cannot be used here. Please ask for a business e-mail"
 
 
-@pytest.mark.req("EP-03")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_a_patients_address_is_saved_with_an_alert_but_cannot_be_invited(rooms: Rooms):
     async with rooms.app.begin() as tx:
         await add_patient_user(tx, rooms.clock.system(), "Shavonne.K@mailbox.example", "Shavonne Kuvalis")
@@ -33,7 +33,7 @@ async def test_a_patients_address_is_saved_with_an_alert_but_cannot_be_invited(r
     assert await rooms.said(CONTACT_INVITED) == []
 
 
-@pytest.mark.req("EP-03")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_an_address_that_became_a_patients_is_refused_at_registration_in_words(rooms: Rooms):
     _, link = await rooms.invited()
     async with rooms.app.begin() as tx:
@@ -43,7 +43,8 @@ async def test_an_address_that_became_a_patients_is_refused_at_registration_in_w
     assert await rooms.value("SELECT count(*) FROM persons WHERE kind = 'employer'") == 0
 
 
-@pytest.mark.req("EP-03", "PC-06")
+@pytest.mark.req("PC-06")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_a_patient_cannot_sign_up_with_an_employer_users_address(rooms: Rooms):
     await rooms.registered()
     with pytest.raises(AddressTaken, match=NOT_HERE):
@@ -87,7 +88,8 @@ async def test_staff_see_whether_the_mail_was_delivered_or_came_back(rooms: Room
     assert "delivered 9:10 AM" in words(await rooms.staff().get(LIST))
 
 
-@pytest.mark.req("EP-02", "EP-23", "EP-25")
+@pytest.mark.req("EP-02", "EP-25")
+@pytest.mark.req("EP-23", part="without the staff preview")
 async def test_the_contacts_page_shows_the_account_and_what_can_be_done(rooms: Rooms):
     await rooms.registered()
     await rooms.invited("g.beer@kuvalis.example", "George Beer", role="viewer")
@@ -152,7 +154,7 @@ async def test_programs_add_change_invite_revoke_and_grant(rooms: Rooms):
     assert (await program.get("/api/practices/7/accounts/none/contacts")).status_code == 404
 
 
-@pytest.mark.req("EP-03")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_letters_hold_nothing_that_can_be_read(rooms: Rooms):
     _, link = await rooms.invited()
     said = (await rooms.said(CONTACT_INVITED))[0]
@@ -160,7 +162,8 @@ async def test_letters_hold_nothing_that_can_be_read(rooms: Rooms):
     assert link.rsplit("/", 1)[1] not in str(await rooms.rows("SELECT * FROM invitations")), "the token is kept as a hash only"
 
 
-@pytest.mark.req("EP-03", "PC-06")
+@pytest.mark.req("PC-06")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_the_command_adds_a_patient_user_or_says_why_not(rooms: Rooms):
     await rooms.registered()
 

@@ -108,7 +108,8 @@ async def test_a_code_ends_after_ten_minutes_five_tries_or_one_use_and_five_are_
     assert await make()
 
 
-@pytest.mark.req("EP-05", "EP-08")
+@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-08", part="pickers")
 async def test_who_is_invited_to_several_accounts_chooses_location_then_account_and_gets_all_of_them(rooms: Rooms):
     await rooms.invited()
     await rooms.invited(account_id="a2", name="Paula S.")
@@ -130,7 +131,7 @@ async def test_who_is_invited_to_several_accounts_chooses_location_then_account_
     assert len(versions) == len(set(versions)) == 9
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="pickers")
 async def test_the_pickers_come_after_log_in_and_switch_account(rooms: Rooms):
     await rooms.registered()
     other = await rooms.move(await rooms.contact(account_id="b1", practice_id="8"), "grant")
@@ -150,7 +151,8 @@ async def test_the_pickers_come_after_log_in_and_switch_account(rooms: Rooms):
         assert (await browser.post("/employerportal/choose", data=nobodys)).status_code == 404
 
 
-@pytest.mark.req("EP-06", "EP-23")
+@pytest.mark.req("EP-06")
+@pytest.mark.req("EP-23", part="without the staff preview")
 async def test_log_in_says_the_same_of_a_wrong_password_and_of_an_unknown_address(rooms: Rooms):
     await rooms.registered()
     answers = []
@@ -199,7 +201,7 @@ async def test_staff_unlock_a_log_in_of_their_own_contacts_only(rooms: Rooms):
     assert (await rooms.staff("poster").get("/staff/7/log-ins")).status_code == 403
 
 
-@pytest.mark.req("EP-23")
+@pytest.mark.req("EP-23", part="without the staff preview")
 async def test_log_in_leads_to_no_other_site(rooms: Rooms):
     await rooms.registered()
     for bad in ("https://evil.example/", "//evil.example", "/staff/7/log-ins", "/employerportal/../staff", "/employerportal/log-out", "\\\\evil"):

@@ -61,7 +61,10 @@ async def code_of(rooms: Rooms) -> str:
     return str((await rooms.letters(SIGNIN_CODE_REQUESTED))[-1]["code"])
 
 
-@pytest.mark.req("EP-02", "EP-03", "EP-05", "EP-06", "EP-07", "EP-08", "EP-23", "EP-25")
+@pytest.mark.req("EP-02", "EP-05", "EP-06", "EP-07", "EP-25")
+@pytest.mark.req("EP-08", part="pickers and log-out")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
+@pytest.mark.req("EP-23", part="without the staff preview")
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_from_the_invitation_to_home_and_back_in_after_a_reset(rooms: Rooms, width: int):
     await rooms.contact("", "Accounts Payable", role="viewer")

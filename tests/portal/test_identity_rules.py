@@ -95,7 +95,7 @@ async def test_an_unknown_address_takes_as_long_as_a_known_one():
     assert not await password.fits("nobody's password", None)
 
 
-@pytest.mark.req("EP-03")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 @given(st.emails())
 def test_an_address_is_one_however_it_is_written(email: str):
     assert comparable(email) == comparable(f"  {email.upper()} ") == comparable(comparable(email))
@@ -119,7 +119,7 @@ def test_a_telephone_number_may_be_written_in_any_way(digits: str):
     assert us_phone(digits[:9]) is None and us_phone(digits + "55") is None and us_phone(f"{digits} ext 5") is None
 
 
-@pytest.mark.req("EP-23")
+@pytest.mark.req("EP-23", part="without the staff preview")
 @given(st.text(max_size=60))
 def test_no_text_leads_out_of_the_portal_after_log_in(text: str):
     for address in (text, f"/employerportal/{text}", f"//{text}", f"/{text}"):
@@ -209,7 +209,7 @@ async def test_terms_signed_twice_at_once_register_once(rooms: Rooms):
     assert await rooms.value("SELECT count(*) FROM sessions") == 1
 
 
-@pytest.mark.req("EP-03")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_an_address_claimed_from_both_sides_at_once_goes_to_one(rooms: Rooms):
     for n in range(20):
         email = f"both-{n}@kuvalis.example"

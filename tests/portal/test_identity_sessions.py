@@ -86,7 +86,7 @@ async def test_asking_for_a_reset_reveals_nothing(rooms: Rooms):
     assert [each["to"] for each in await rooms.letters(PASSWORD_RESET_REQUESTED)] == ["paula@kuvalis.example"]
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="time-outs")
 async def test_a_session_ends_after_fifteen_idle_minutes_and_after_twelve_hours(rooms: Rooms):
     _, browser = await rooms.registered()
     rooms.clock.move(minutes=14, seconds=59)
@@ -104,14 +104,14 @@ async def test_a_session_ends_after_fifteen_idle_minutes_and_after_twelve_hours(
     assert (await browser.get(HOME)).url.path == LOGIN
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="time-outs")
 async def test_the_page_warns_two_minutes_before_the_end(rooms: Rooms):
     _, browser = await rooms.registered()
     text = (await browser.get(HOME)).text
     assert 'data-idle-warn="780"' in text and 'data-idle-end="900"' in text and "You will be logged out at" in text
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="sessions")
 async def test_sessions_are_listed_by_device_and_each_can_be_ended(rooms: Rooms):
     _, browser = await rooms.registered()
     phone = rooms.browser("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1")
@@ -126,7 +126,7 @@ async def test_sessions_are_listed_by_device_and_each_can_be_ended(rooms: Rooms)
     assert out.url.path == LOGIN and await rooms.value("SELECT count(*) FROM sessions") == 0
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="sessions")
 async def test_nobody_ends_a_session_of_somebody_else(rooms: Rooms):
     _, browser = await rooms.registered()
     await rooms.registered("lee@kuvalis.example", "Lee Okonkwo")
@@ -155,7 +155,7 @@ async def test_changing_the_password_needs_the_current_one_and_ends_every_other_
     assert await rooms.value("SELECT count(*) FROM passwords") == 4
 
 
-@pytest.mark.req("EP-23")
+@pytest.mark.req("EP-23", part="without the staff preview")
 async def test_staff_and_employers_share_no_session(rooms: Rooms):
     _, browser = await rooms.registered()
     assert (await rooms.staff().get(HOME)).url.path == LOGIN
@@ -173,7 +173,7 @@ async def test_old_counts_of_addresses_that_nobody_has_are_forgotten(rooms: Room
     assert await rooms.value("SELECT count(*) FROM failures") == 1
 
 
-@pytest.mark.req("EP-08")
+@pytest.mark.req("EP-08", part="time-outs")
 async def test_the_limits_of_a_session_can_be_set(rooms: Rooms):
     _, browser = await rooms.registered()
     for minutes, way in ((30, 200), (5, 303)):

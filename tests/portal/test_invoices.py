@@ -143,7 +143,7 @@ def test_the_story_of_a_claim_ends_at_its_balance_even_where_old_entries_are_lef
     assert cut[0][1] == "Before these entries" and usd(cut[-1][4]) == "25.00"
 
 
-@pytest.mark.req("EP-23")
+@pytest.mark.req("EP-23", part="without the staff preview")
 async def test_every_route_names_its_guard(portal: Portal):
     assert unguarded(portal.web) == []
 

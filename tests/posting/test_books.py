@@ -155,7 +155,8 @@ async def test_a_payer_change_moves_the_open_balance_to_the_new_payer(posting: P
     assert (await posting.said(CLAIM_ADJUDICATED))[0].remittance_id is None
 
 
-@pytest.mark.req("RP-01", "RP-05", "RP-07", "RP-26")
+@pytest.mark.req("RP-26")
+@pytest.mark.req("RP-01", "RP-05", "RP-07", part="one check with one payment batch")
 async def test_staff_post_an_insurance_payment_and_the_rest_moves_to_the_patient(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
     deposit: dict[str, Any] = dict(

@@ -29,7 +29,7 @@ async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) 
     await made.state.service.worker.close()
 
 
-@pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-07")
+@pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-07", part="one check with one payment batch")
 async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: FastAPI) -> None:
     async with signed_in(app, "poster") as http:
         empty = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "soon", "amount": "much", "account": "other"})
@@ -65,7 +65,7 @@ async def test_a_form_that_is_sent_twice_does_its_work_once(app: FastAPI, postin
         assert (await tx.exec_driver_sql("SELECT count(*) FROM payments")).scalar_one() == 1
 
 
-@pytest.mark.req("RP-01")
+@pytest.mark.req("RP-01", part="one check with one payment batch")
 async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
     body = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
     line = {"charge_id": "c1-1", "paid_cents": 6000}
