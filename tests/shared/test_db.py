@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -110,6 +110,7 @@ async def test_rows_are_copied_alike_by_either_role_with_json_and_nothing(base: 
         await copy(tx, copies, rows)
     async with base.worker.begin() as tx:
         assert [dict(row._mapping) for row in await tx.execute(select(copies).order_by(copies.c.version))] == rows
+        assert (await tx.execute(select(func.count(copies.c.body)))).scalar_one() == 3  # nothing is NULL, not JSON's null
 
 
 async def test_postgres_refuses_the_app_a_copy_under_row_level_security_and_allows_it_outside(base: Base) -> None:
