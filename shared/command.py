@@ -43,8 +43,9 @@ def _serve(build: Callable[[], FastAPI]) -> str:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     uvicorn.run(
-        app, host=settings.http_host, port=settings.http_port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
-    )
+        app, host=settings.http_host, port=settings.http_port, loop="uvloop", log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=10,
+    )  # fmt: skip
     return ""
 
 

@@ -64,7 +64,8 @@ class Database:
     async def begin(self, practice_id: str | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees `practice_id` only (architecture: tenant); with none, the app role sees platform tables only."""
         async with self.engine.begin() as tx:
-            await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id or ""})
+            if practice_id:
+                await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
             yield tx
 
     async def close(self) -> None:

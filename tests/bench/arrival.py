@@ -1,7 +1,8 @@
 """arrival: from the first of 2,000 published claims to the last line of their invoices in the portal, each practice billed in between."""
 
-import asyncio
 import time
+
+import uvloop
 
 from deploy.local import publisher, seed
 from deploy.local.processes import Product, where
@@ -26,4 +27,4 @@ async def measure(product: Product) -> Result:
 
 def run() -> Result:
     with ground.whole("arrival") as product:
-        return asyncio.run(measure(product))
+        return uvloop.run(measure(product))

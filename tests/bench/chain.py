@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -138,4 +139,4 @@ def run() -> Result:
         product.start_database()
         for name in ("invoicing", "portal", "posting", "contracts", "notifier"):
             product.wait(name)
-        return asyncio.run(measure(product))
+        return uvloop.run(measure(product))

@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 import asyncpg
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.bench import ground
@@ -36,4 +37,4 @@ async def hop(servers: str, database: str, source: str, table: str, target: str 
 if __name__ == "__main__":
     ground.tune()
     servers, database, source, table, *target = sys.argv[1:]
-    asyncio.run(hop(servers, database, source, table, target[0] if target else None))
+    uvloop.run(hop(servers, database, source, table, target[0] if target else None))

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import asyncpg
+import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.local.processes import Product
@@ -147,4 +148,4 @@ def claim_tuple(c: ClaimBilled, trace: str) -> tuple[Any, ...]:
 def run() -> Result:
     with ground.servers("intake") as product:
         ground.tune()
-        return asyncio.run(measure(product))
+        return uvloop.run(measure(product))

@@ -1,7 +1,8 @@
 """large: an invoice of 2,000 claims; seconds to open its page, to pay it through the card processor's page, and to print its PDF."""
 
-import asyncio
 import time
+
+import uvloop
 
 from deploy.local import people, publisher, seed, visitor
 from deploy.local.processes import Product, where
@@ -64,4 +65,4 @@ async def visit(at: visitor.Where) -> dict[str, float]:
 
 def run() -> Result:
     with ground.whole("large") as product:
-        return asyncio.run(measure(product))
+        return uvloop.run(measure(product))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import uvloop
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.processes import Product
@@ -70,4 +71,4 @@ async def bare(producer: AIOKafkaProducer, records: list[tuple[bytes, list[tuple
 def run() -> Result:
     with ground.servers("relay") as product:
         ground.tune()
-        return asyncio.run(measure(product))
+        return uvloop.run(measure(product))
