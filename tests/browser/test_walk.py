@@ -17,6 +17,7 @@ from deploy.local.processes import Product, where
 from deploy.local.settled import settle
 from deploy.local.tour import VISA
 from deploy.local.visitor import Where
+from tests.browser.keyboard import Keyboard
 from tests.chromium import axe_findings, chromium, sideways
 
 PRACTICE, PAYER, CLAIMS = "195900", "79530", 6
@@ -187,3 +188,41 @@ async def test_an_employer_disputes_and_pays_and_staff_correct_and_find_the_book
     await balances(await window("poster"))
     clockfile.move(Path(billed["clock"]), timedelta(days=1))
     await is_due_again(employer, number)
+
+
+@pytest.mark.req("EP-09", "EP-11", "EP-13", "EP-15", "EP-16", "EP-26")
+async def test_an_employer_signs_in_disputes_and_pays_with_a_keyboard_alone_and_no_script(browser: Browser, billed: Where) -> None:
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, java_script_enabled=False)
+    page = await context.new_page()
+    keys = Keyboard(page)
+    await page.goto(f"{billed['services']['portal']}/employerportal/")
+    await keys.press("Skip to main content")
+    await keys.type("E-mail", people.EMPLOYER)
+    await keys.type("Password", people.PASSWORD)
+    await page.keyboard.press("Enter")
+    await keys.arrives("Latest invoices")
+    disputed, paid = await page.get_by_role("row").filter(has=page.locator(".b-due")).locator(".head a").all_inner_texts()
+    await keys.press(disputed)
+    await keys.arrives(f"Invoice {disputed}")
+    await keys.press("Action for .*")
+    await keys.press("Dispute")
+    await keys.arrives("Submit Dispute")
+    await keys.type("Dispute reason.*", (await page.locator("option[value=WA]").inner_text())[:12])
+    await keys.type("Notes.*", "Our contracted rate is lower.")
+    await keys.press("Submit")
+    await expect(page.get_by_text("Dispute sent.")).to_be_visible()
+    await keys.press("Home")
+    await keys.arrives("Latest invoices")
+    await keys.press(f"Add invoice {paid} to cart")
+    await expect(page.get_by_role("link", name="Cart, 1 invoice")).to_be_visible()
+    await keys.press("Cart, 1 invoice.*")
+    await keys.arrives("Your cart")
+    await keys.press("Proceed to Payment")
+    await keys.arrives("Pay by card")
+    for name, value in zip(("Card number", "Expires", "Security code", "Name on card"), VISA.values(), strict=True):
+        await keys.type(name, value)
+    await keys.press(r"Authorize \$.*")
+    await keys.arrives("Confirm your payment")
+    await keys.press(r"Pay \$.*")
+    await keys.arrives("Receipt")
+    await expect(page.get_by_role("row").filter(has_text=paid)).to_be_visible()
