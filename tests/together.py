@@ -5,6 +5,8 @@ import random
 from collections.abc import Awaitable
 from typing import Any
 
+from sqlalchemy import text
+
 from shared.db import Database
 
 MOST_TURNS = 8
@@ -25,8 +27,8 @@ async def together(db: Database, n: int, *works: Awaitable[Any]) -> list[Any]:
     async def go(work: Awaitable[Any], turns: int) -> Any:
         await barrier.wait()
         for _ in range(turns):
-            async with db.begin():
-                pass
+            async with db.begin() as tx:
+                await tx.execute(text("SELECT 1"))
         return await work
 
     return await asyncio.gather(*map(go, works, turns), return_exceptions=True)
