@@ -45,7 +45,6 @@ TITLES = {
 }
 DETAILS = {
     404: "The address may be wrong, or it belongs to something you may not see.",
-    413: "Please send less at once. Files may have up to 10 MB.",
 }
 log = logging.getLogger(__name__)
 
@@ -302,13 +301,14 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
     async def receive_some() -> Message:
         nonlocal size
         limit = getattr(scope.get("endpoint"), "__body_limit__", MIB)
+        too_large = Problem(413, detail=f"Please send less at once: up to {limit // MIB} MB.")
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
-            raise Problem(413)
+            raise too_large
         message = await receive()
         size += len(message.get("body", b""))
         if size > limit:
-            raise Problem(413)
+            raise too_large
         return message
 
     return receive_some

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.responses import RedirectResponse
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 
@@ -80,8 +81,9 @@ class Service:
         routers: Sequence[APIRouter],
         practices: Callable[[], Awaitable[Mapping[str, str]]],
         form_targets: Sequence[str] = (),
+        home: str = "/staff",
     ) -> FastAPI:
-        """The application: routers, staff sign-in, health. `practices` answers practice id → name."""
+        """The application: routers, staff sign-in, health. `practices` answers practice id → name; `home` is where the bare address leads."""
         checks = {"database": self._database, "schema": self._schema, "consumers": self._consumers, "relay": self._relay}
         app = http.make_app(self.web, lifespan=self._lifespan, checks=checks, form_targets=[self.settings.oidc_issuer, *form_targets])
         app.state.service = self
@@ -89,6 +91,11 @@ class Service:
         install_auth(app, Auth(self.web, provider, self.settings.public_url, self.settings.staff_links, practices))
         for router in routers:
             app.include_router(router)
+
+        @app.get("/", dependencies=[Depends(http.public)], include_in_schema=False)
+        async def first_page() -> Response:
+            return RedirectResponse(home, 303)
+
         return app
 
     @asynccontextmanager

@@ -53,4 +53,4 @@ def build() -> FastAPI:
         dispute_pages.make_router(service),
         api.make_router(service),
     ]
-    return service.http(routers, names, form_targets=[settings.gateway_url])
+    return service.http(routers, names, form_targets=[settings.gateway_url], home="/employerportal/")

@@ -66,6 +66,13 @@ def test_every_route_names_who_may_use_it(app: FastAPI) -> None:
     assert unguarded(app) == []
 
 
+async def test_a_wrong_address_leads_back_to_the_first_page(app: FastAPI) -> None:
+    async with signed_in(app, "poster") as browser:
+        answer = await browser.get("/nowhere")
+        assert answer.status_code == 404 and '<a class="btn btn-quiet" href="/">Go to the first page</a>' in answer.text
+        assert str((await browser.get("/")).url).startswith("http://invoicing/staff")
+
+
 @pytest.mark.req("PF-08")
 async def test_a_role_that_may_not_is_refused_in_words(app: FastAPI) -> None:
     async with signed_in(app, "poster") as browser:
@@ -177,6 +184,8 @@ async def test_a_practice_admin_previews_and_publishes_name_and_look(app: FastAP
         assert "Enter a colour as #" in (await browser.post("/staff/p1/settings", data=form | {"colour": "red", "do": "save"})).text
         answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.gif", b"GIF89a")})
         assert answer.status_code == 422 and "Not taken: only PNG or JPEG" in answer.text
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png + b"0" * 5_000_000)})
+        assert answer.status_code == 422 and "a logo may have up to 1 MB" in answer.text
         answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png)})
         assert "Published." in answer.text
         state = (await house.events())["practice.state"][0]

@@ -141,7 +141,7 @@ async def test_a_route_for_uploads_takes_ten_mebibytes_and_no_more(toy):
     assert answer.json() == {"size": 10 * 1024 * 1024}
     answer = await toy.post("/upload", files={"file": ("a.pdf", b"x" * (11 * 1024 * 1024))}, headers=HTML)
     assert answer.status_code == 413
-    assert "This is too large" in answer.text
+    assert "This is too large" in answer.text and "up to 10 MB" in answer.text
 
 
 async def test_our_own_mistake_is_500_with_a_number_that_the_log_holds_and_no_detail(gallery, caplog):

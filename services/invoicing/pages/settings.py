@@ -13,7 +13,7 @@ from services.invoicing.papers import one_line
 from services.invoicing.store import practices
 from services.invoicing.tables import MEBIBYTE
 from shared.auth import Staff, staff
-from shared.http import UPLOAD_LIMIT
+from shared.http import uploads
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.brand import DEFAULT
@@ -32,7 +32,8 @@ def make_router(service: Service) -> APIRouter:
     async def read(request: Request, practice_id: str, who: Admin) -> Response:
         return await show(request, practice_id, None, {})
 
-    @router.post("/settings", max_body_size=UPLOAD_LIMIT)
+    @router.post("/settings")
+    @uploads
     async def save(request: Request, practice_id: str, who: Admin) -> Response:
         form = await request.form(max_part_size=2 * MEBIBYTE)
         values = {name: str(form.get(name, "")).strip() for name in FIELDS}

@@ -43,7 +43,7 @@ def make_router(service: Service, till: Checkout, portal_url: str) -> APIRouter:
             return redirect(request, back, "Nothing chosen.", "Tick the invoices first, then add them.", kind="info")
         if added < len(chosen):
             missing = plural(len(chosen) - added, "invoice")
-            return redirect(request, back, f"{missing} not added.", "Closed and pending invoices cannot be paid.", kind="warn")
+            return redirect(request, back, f"{missing} not added.", "What is closed, pending or in review cannot be paid.", kind="warn")
         return redirect(request, back, "In your cart.", f"{plural(added, 'invoice')} added.")
 
     @router.post("/employerportal/cart/remove")
