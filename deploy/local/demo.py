@@ -138,7 +138,7 @@ def _stage(plan: Plan, users: dict[str, Any], seconds: float) -> str:
               f"  Mails and codes   {plan.url('mail')}/",
               "  Cards             4242 4242 4242 4242 is approved; the card page lists the others",
               "\nTry: dispute a claim as the employer, correct it under Holds, pay the rest, then `make demo-day`.",
-              "`make demo-tour` plays it all. Ctrl-C stops; the data stays."]
+              "`make demo-tour` plays it all. Ctrl-C or `make demo-down` stops it; the data stays."]
     return "\n".join(lines)
 
 

@@ -108,8 +108,10 @@ async def strangers(screens: Screens, browser: Browser) -> None:
     await page.goto(f"{base}/register/nothing-of-ours")
     await screens.take(page, "stranger-register-dead-link")
     mails = await visitor.mails(screens.at, "", "invites you")
-    waiting = [mail for mail in mails if people.EMPLOYER not in mail["to"]]
-    await page.goto(next(link for link in waiting[0]["links"] if "/register/" in link))
+    for mail in mails:  # the next one that nobody has begun with
+        await page.goto(next(link for link in mail["links"] if "/register/" in link))
+        if (await page.title()).startswith("Register"):
+            break
     for _ in range(5):
         title = await page.title()
         await screens.take(page, f"stranger-register-{slug(title.split(' – ')[0])}")

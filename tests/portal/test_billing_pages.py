@@ -75,6 +75,57 @@ async def test_axe_finds_nothing_and_no_page_scrolls_sideways(browser: Browser, 
     await context.close()
 
 
+@pytest.mark.req("EP-26")
+async def test_no_page_scrolls_sideways_on_the_smallest_screens(browser: Browser, address: str):
+    context = await window(browser, 320)
+    page = await context.new_page()
+    for path in PAGES:
+        await page.goto(address + path)
+        assert await sideways(page) <= 0, path
+    await context.close()
+
+
+@pytest.mark.req("EP-26")
+async def test_on_paper_a_table_stands_in_its_panel_with_totals_under_their_columns_and_nothing_to_press(browser: Browser, address: str):
+    context = await window(browser, 700)  # what the margins leave of a sheet
+    page = await context.new_page()
+    await page.emulate_media(media="print")
+    for path in ("/employerportal/", "/employerportal/invoices/i1"):
+        await page.goto(address + path)
+        right = "each => Math.round(each.getBoundingClientRect().right)"
+        assert await page.locator("table.tbl").evaluate(right) <= await page.locator(".panel:has(.tbl)").evaluate(right)
+        shown = page.locator("button, summary, .btn, .col-a")
+        assert await shown.evaluate_all("all => all.filter(each => each.clientWidth).map(each => each.outerHTML)") == []
+    cells = await page.locator(".tbl tr > :last-child").evaluate_all(f"all => all.map({right})")
+    assert len(cells) == 4 and len(set(cells)) == 1, "head, two claims and their total"
+    await context.close()
+
+
+@pytest.mark.req("EP-26")
+async def test_in_forced_colours_only_the_current_page_and_step_are_marked(browser: Browser, address: str):
+    context = await window(browser, 1280)
+    page = await context.new_page()
+    await page.emulate_media(forced_colors="active")
+    for path, marks, side in (("/employerportal/", ".nav-m a", "Bottom"), ("/employerportal/cart", ".steps li", "Top")):
+        await page.goto(address + path)
+        edges = await page.locator(marks).evaluate_all(f"all => all.map(each => getComputedStyle(each).border{side}Color)")
+        assert edges[0] not in edges[1:], f"{marks}: {edges}"
+    await context.close()
+
+
+@pytest.mark.req("EP-09")
+async def test_what_is_wholly_in_review_is_not_offered_to_the_cart(browser: Browser, address: str, portal: Portal):
+    await portal.show(invoice("i4", "100512", (38000,), status="in_review", held_claims=1, held_cents=38000, payable_cents=0))
+    context = await window(browser, 1280)
+    page = await context.new_page()
+    await page.goto(address + "/employerportal/")
+    row = page.get_by_role("row").filter(has_text="100512")
+    await expect(row.get_by_role("link", name="View invoice 100512")).to_be_visible()
+    await expect(row.get_by_role("checkbox")).to_be_disabled()
+    await expect(row.get_by_role("button", name="Add")).to_have_count(0)
+    await context.close()
+
+
 @pytest.mark.req("EP-13", "EP-15", "EP-26")
 @pytest.mark.parametrize(("width", "script"), [(1280, True), (390, False)])
 async def test_the_whole_way_from_the_list_to_the_receipt(browser: Browser, address: str, portal: Portal, width: int, script: bool):

@@ -35,7 +35,9 @@ class Walk:
         assert heading in await self.page.inner_text("h1")
         if SCREENS:
             await self.page.screenshot(path=str(Path(SCREENS) / f"{name}-{self.width}.png"), full_page=True)
-        assert await sideways(self.page) == 0, name
+        for width in (320, self.width):
+            await self.page.set_viewport_size({"width": width, "height": 900})
+            assert await sideways(self.page) == 0, f"{name} at {width}"
         assert await axe_findings(self.page) == [], name
 
 
