@@ -1,6 +1,7 @@
 """The rules of invoicing as tables and properties: no database, no clock."""
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -335,9 +336,18 @@ async def test_a_cover_sheet_names_no_patient_and_the_claims_follow_on_page_two(
         assert words in covered[0]
 
 
-async def printed(**account: Any) -> list[str]:
-    """The words of each page."""
-    made = await pdf.render(TEMPLATE, contents(frozen(**account), 1, None))
+@pytest.mark.req("EP-27")
+async def test_every_page_of_the_claims_but_the_last_says_where_they_go_on() -> None:
+    pages = await printed(claims=40)
+    said = [re.findall(r"Continued on page (\d+)", page) for page in pages]
+    last = max(number for number, page in enumerate(pages) if "Ana Diaz" in page)
+    assert last > 0 and said[:last] == [[str(number + 2)] for number in range(last)] and not any(said[last:])
+
+
+async def printed(claims: int = 1, **account: Any) -> list[str]:
+    """The words of each page, with the one claim as many times as wanted."""
+    kept = frozen(**account)
+    made = await pdf.render(TEMPLATE, contents(kept | {"lines": kept["lines"] * claims}, 1, None))
     return [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(made)).pages]
 
 
