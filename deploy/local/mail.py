@@ -84,12 +84,12 @@ class Sink:
     def next_id(self) -> int:
         return len(self.messages) + 1
 
-    def find(self, to: str, subject: str) -> list[Message]:
-        """The newest messages whose recipient and subject contain these words, newest first."""
+    def find(self, to: str, subject: str, limit: int = PAGE) -> list[Message]:
+        """The `limit` newest messages whose recipient and subject contain these words, newest first."""
         def fits(message: Message) -> bool:
             return to.lower() in " ".join(message.to).lower() and subject.lower() in message.subject.lower()
 
-        return [message for message in reversed(self.messages) if fits(message)][:PAGE]
+        return [message for message in reversed(self.messages) if fits(message)][:limit]
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if code := self.refuses():
@@ -158,8 +158,8 @@ def make_app(sink: Sink, smtp_port: int) -> FastAPI:
                             headers={"Content-Security-Policy": MAIL_POLICY})
 
     @app.get("/api/messages")
-    async def messages(to: str = "", subject: str = "") -> list[dict[str, Any]]:
-        return [asdict(message) for message in sink.find(to, subject)]
+    async def messages(to: str = "", subject: str = "", limit: int = PAGE) -> list[dict[str, Any]]:
+        return [asdict(message) for message in sink.find(to, subject, limit)]
 
     @app.post("/sms")
     async def sms(body: Sms) -> Response:

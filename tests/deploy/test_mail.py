@@ -50,6 +50,13 @@ def test_a_mail_can_be_found_by_recipient_and_subject_with_its_text_html_links_a
     assert newest[0]["to"] == ["lee@stoughton.example"]
 
 
+def test_the_api_gives_as_many_messages_as_are_asked_for(mailbox):
+    for n in range(101):
+        httpx.post(f"{mailbox}/sms", json={"to": "+15550111", "text": f"code {n}"}).raise_for_status()
+    assert len(httpx.get(f"{mailbox}/api/messages", params={"to": "+15550111"}).json()) == 100
+    assert len(httpx.get(f"{mailbox}/api/messages", params={"to": "+15550111", "limit": 1000}).json()) == 101
+
+
 def test_a_text_message_is_kept_beside_the_mails(mailbox: str) -> None:
     assert httpx.post(f"{mailbox}/sms", json={"to": "+15550100", "text": "Your code is 123456"}).status_code == 202
     found = httpx.get(f"{mailbox}/api/messages", params={"to": "+15550100"}).json()

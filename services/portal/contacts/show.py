@@ -99,7 +99,8 @@ def timeline(moves: list[Moved], zone: str) -> list[tuple[str, str, str, None]]:
 
 def _change(move: Moved) -> str:
     before, after = STATUS_WORDS[move.from_status], STATUS_WORDS[move.to_status]
-    return f"{before} → {after}: {move.words}" if before != after else f"{after}: {move.words}"
+    change = f"{before} → {after}" if before != after else after
+    return change if move.words.casefold() == after.casefold() else f"{change}: {move.words}"
 
 
 def _missing(contact: Contact, is_patient: bool) -> tuple[str, str]:
