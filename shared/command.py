@@ -65,7 +65,7 @@ def _parked(build: Callable[[], FastAPI]) -> str:
 
     async def run(service: Service) -> str:
         async with service.worker.begin() as tx:
-            rows = await parking.oldest(tx, [consumption.group for consumption, _ in service.consumptions])
+            rows = await parking.oldest(tx, [consumption.group for consumption in service.consumptions])
         lines = [
             f"{row.parked_id}  {row.consumer}  {row.topic}/{row.partition}/{row.offset}  {row.at:%Y-%m-%d %H:%M:%S}  tried {row.attempts}×  "
             f"{row.error}{f' at {row.path}' if row.path else ''}"
@@ -81,7 +81,7 @@ def _replay(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
 
     async def run(service: Service) -> str:
         done = left = 0
-        for consumption, _ in service.consumptions:
+        for consumption in service.consumptions:
             async with service.worker.begin() as tx:
                 rows = [row for row in await parking.oldest(tx, [consumption.group]) if not words or row.parked_id in words]
             went, stay = await consumption.replay(rows)

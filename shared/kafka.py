@@ -29,6 +29,8 @@ from shared.messages import Handler, Message, read
 
 log = logging.getLogger(__name__)
 COMMIT_SECONDS = 5
+BUSY_SECONDS = 0.005  # a batch that follows another so soon was fetched while that one was stored
+FETCH_MS = 5
 
 TAKEN = Counter("billfold_records", "Records taken in", ["consumer", "topic"])
 PARKED = Counter("billfold_parked", "Records parked", ["consumer", "topic"])
@@ -39,13 +41,14 @@ MOVED = Gauge("billfold_consumer_moved", "When a consumer last committed, in sec
 
 @dataclass
 class Consumption:
-    """One consumer group's work: its topics with their handlers, and where it stands."""
+    """One consumer group's work: its topics with their handlers, `batch` records at a time, and where it stands."""
 
     service: str
     group: str
     db: Database
     clock: Clock
     handlers: Mapping[Topic[Any], Handler]
+    batch: int = 500
     subscriber: Any = None
     moved_at: float = field(default_factory=time.monotonic)
     commits: "asyncio.Task[None] | None" = None
@@ -57,6 +60,7 @@ class Consumption:
     async def take(self, records: Sequence[Any]) -> None:
         """FastStream's handler. It never returns, and never raises, before the batch is stored: what it steps over is lost."""
         began, pause = time.monotonic(), 0.1
+        records = [*records, *await self._newest(self.batch - len(records))]
         while True:
             try:
                 await self.store(records)
@@ -72,6 +76,17 @@ class Consumption:
         await self.finish()
         # The next batch is stored while these offsets travel; always explicit ones, since positions include records not stored yet.
         self.commits = asyncio.create_task(self._commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}))
+
+    async def _newest(self, room: int) -> list[Any]:
+        """What came while the batch before was stored. The records at hand were fetched before that; these need not wait for one more batch."""
+        if room <= 0 or time.monotonic() - self.moved_at > BUSY_SECONDS:
+            return []
+        try:
+            found = await self.subscriber.consumer.getmany(timeout_ms=FETCH_MS, max_records=room)
+        except KafkaError as error:
+            log.warning("%s could not look for newer records: %r", self.group, error)
+            return []
+        return [record for records in found.values() for record in records]
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         try:
@@ -184,7 +199,7 @@ def make_broker(servers: str, client_id: str) -> KafkaBroker:
     )
 
 
-def subscribe(broker: KafkaBroker, consumption: Consumption, *, member: str, batch: int) -> None:
+def subscribe(broker: KafkaBroker, consumption: Consumption, *, member: str) -> None:
     """Connects a consumption to its topics. FastStream's own parsing, decoding and acknowledging are bypassed: they lose messages."""
 
     async def parse(records: Any) -> KafkaMessage:
@@ -198,7 +213,7 @@ def subscribe(broker: KafkaBroker, consumption: Consumption, *, member: str, bat
         group_id=consumption.group,
         group_instance_id=member,
         batch=True,
-        max_records=batch,
+        max_records=consumption.batch,
         batch_timeout_ms=10,  # FastStream sleeps as long again after an empty poll
         ack_policy=AckPolicy.MANUAL,
         auto_offset_reset="earliest",

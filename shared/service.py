@@ -58,7 +58,7 @@ class Service:
     worker: Database
     web: Web
     relay: Relay
-    consumptions: list[tuple[Consumption, int]] = field(default_factory=list)
+    consumptions: list[Consumption] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     timer_handlers: dict[str, timers.TimerHandler] = field(default_factory=dict)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Service:
 
     def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500) -> None:
         """One subscription of the service: these topics, each with its handler; `group` is named `<service>.<group>`."""
-        self.consumptions.append((Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers), batch))
+        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, batch))
 
     def job(self, name: str, every: float, run_once: Callable[[], Awaitable[int]]) -> None:
         """A loop of the service, `every` so many seconds; with several replicas, rows decide who does what."""
@@ -119,8 +119,8 @@ class Service:
                 log.warning("not started yet: %s", self.trouble)
                 await asyncio.sleep(1)
         broker = kafka.make_broker(self.settings.kafka_servers, f"{self.name}-{self.settings.replica}")
-        for consumption, batch in self.consumptions:
-            kafka.subscribe(broker, consumption, member=f"{consumption.group}-{self.settings.replica}", batch=batch)
+        for consumption in self.consumptions:
+            kafka.subscribe(broker, consumption, member=f"{consumption.group}-{self.settings.replica}")
         self.job("timers", 0.5, lambda: timers.fire(self.worker, self.clock, self.timer_handlers))
         self.job("inbox sweep", 3600, lambda: inbox.sweep(self.worker, self.clock.system()))
         self.job("answers sweep", 3600, lambda: idempotency.sweep(self.worker, self.clock.system()))
@@ -134,7 +134,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for consumption, _ in self.consumptions:
+            for consumption in self.consumptions:
                 await consumption.finish()
             with contextlib.suppress(Exception):
                 await broker.stop()
@@ -178,7 +178,7 @@ class Service:
         return f"the schema is at revision {found or 'none'}, this code needs {known}: run `python -m services.{self.name} migrate`"
 
     async def _consumers(self) -> str | None:
-        for consumption, _ in self.consumptions:
+        for consumption in self.consumptions:
             consumer = consumption.subscriber.consumer if consumption.subscriber else None
             if consumer is None:
                 return f"{consumption.group} has not joined its group yet"
@@ -207,7 +207,7 @@ class Service:
         """Ends the process when a consumer stands still although it has work and everything it needs; a missing dependency is no reason."""
         while True:
             await asyncio.sleep(10)
-            for consumption, _ in self.consumptions:
+            for consumption in self.consumptions:
                 if time.monotonic() - consumption.moved_at < STUCK_SECONDS or consumption.subscriber is None:
                     continue
                 with contextlib.suppress(Exception):

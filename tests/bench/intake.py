@@ -72,21 +72,26 @@ async def real(product: Product, turn: int) -> float:
     await empty(product)
     db = Database(product.plan.database("invoicing", "worker"), "bench")
     clock = SystemClock(None)
-    consumption = kafka.Consumption("invoicing", f"invoicing.bench{turn}", db, clock, {CLAIM_BILLED: handlers(clock)[CLAIM_BILLED]})
+    consumption = kafka.Consumption("invoicing", f"invoicing.bench{turn}", db, clock, {CLAIM_BILLED: handlers(clock)[CLAIM_BILLED]}, INTAKE_BATCH)
     broker = kafka.make_broker(product.plan.kafka, f"bench{turn}")
-    kafka.subscribe(broker, consumption, member=f"bench{turn}", batch=INTAKE_BATCH)
+    kafka.subscribe(broker, consumption, member=f"bench{turn}")
     began, ended, count, whole = 0.0, 0.0, 0, asyncio.Event()
-    take = consumption.take
+    take, store = consumption.take, consumption.store
+
+    async def counted(records: Any) -> None:
+        nonlocal count
+        await store(records)
+        count += len(records)
 
     async def timed(records: Any) -> None:
-        nonlocal began, ended, count
+        nonlocal began, ended
         began = began or time.perf_counter()
         await take(records)
-        ended, count = time.perf_counter(), count + len(records)
+        ended = time.perf_counter()
         if count >= CLAIMS:
             whole.set()
 
-    consumption.take = timed  # type: ignore[method-assign]
+    consumption.take, consumption.store = timed, counted  # type: ignore[method-assign]
     await broker.start()
     await asyncio.wait_for(whole.wait(), 120)
     await consumption.finish()

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from shared import ids, kafka, parking
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_VOIDED
@@ -15,9 +17,9 @@ from tests.shared.conftest import Toy, envelope
 
 @asynccontextmanager
 async def consuming(toy: Toy, *topics: Any, group: str | None = None):
-    consumption = Consumption("invoicing", group or ids.new(), toy.worker, toy.clock, {topic: toy.keep for topic in topics})
+    consumption = Consumption("invoicing", group or ids.new(), toy.worker, toy.clock, {topic: toy.keep for topic in topics}, batch=100)
     broker = kafka.make_broker(toy.kafka, "test")
-    kafka.subscribe(broker, consumption, member=ids.new(), batch=100)
+    kafka.subscribe(broker, consumption, member=ids.new())
     await broker.start()
     try:
         yield consumption
@@ -98,6 +100,46 @@ async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_a
 async def _parked(toy: Toy, consumption: Consumption, count: int) -> list[Any]:
     rows = await parked_rows(toy, consumption)
     return rows if len(rows) >= count else []
+
+
+@pytest.mark.parametrize("trouble", [False, True])
+async def test_what_comes_while_a_batch_is_stored_goes_with_the_next_once_and_in_order(
+    toy: Toy, producer: Any, fresh_topics: Any, monkeypatch: pytest.MonkeyPatch, trouble: bool
+) -> None:
+    monkeypatch.setattr(kafka, "BUSY_SECONDS", 3600)
+    topic = await fresh_topics(CLAIM_HOLD_REQUESTED)
+    stored, first, go = [], asyncio.Event(), asyncio.Event()
+
+    async def send(*claims: int) -> None:
+        for claim in claims:
+            await producer.send_and_wait(topic.name, hold(str(claim)), key=f"7/{claim}".encode(), headers=envelope(topic), partition=0)
+
+    async with consuming(toy, topic) as consumption:
+        store, looks = consumption.store, consumption.subscriber.consumer.getmany
+
+        async def slowly(records: Any) -> None:
+            stored.append([record.offset for record in records])
+            first.set()
+            await go.wait()
+            await store(records)
+
+        async def away(*args: Any, **more: Any) -> Any:
+            if "max_records" in more and more.get("timeout_ms") == kafka.FETCH_MS:
+                raise KafkaError
+            return await looks(*args, **more)
+
+        consumption.store = slowly  # type: ignore[method-assign]
+        if trouble:
+            monkeypatch.setattr(consumption.subscriber.consumer, "getmany", away)
+        await send(1)
+        await first.wait()
+        await send(*range(2, 40))
+        go.set()
+        await until(lambda: _seen(toy, 39))
+        await consumption.finish()
+        assert await consumption.subscriber.consumer.committed(TopicPartition(topic.name, 0)) == 39
+    assert [row.key for row in await toy.rows()] == [f"7/{n}" for n in range(1, 40)]
+    assert [offset for batch in stored for offset in batch] == list(range(39))
 
 
 async def test_later_facts_of_a_parked_key_wait_behind_it_and_are_replayed_in_order(toy: Toy, producer: Any, fresh_topics: Any) -> None:

@@ -28,6 +28,12 @@ def keyed(keys: Iterable[Key]) -> dict[str, list[str]]:
     return {"practices": [practice_id for practice_id, _ in ordered], "ids": [id_ for _, id_ in ordered]}
 
 
+@cache
+def sql(statement: str) -> TextClause:
+    """A statement that is looked through for its parameters once: batches are small, and come hundreds a second."""
+    return text(statement)
+
+
 def as_json(value: object) -> str:
     """JSON text of a body, for JSONB parameters of SQL written as text."""
     return ENCODER.encode(value).decode()

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, text, tuple_, update
+from sqlalchemy import insert, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Claim, Marks
 from services.invoicing.domain.hold import Hold, Redrop
-from services.invoicing.store import WANT, Key, joined, keyed, rewrite
+from services.invoicing.store import WANT, Key, joined, keyed, rewrite, sql
 from services.invoicing.tables import charge, claim, claim_mark, claim_note, hold, write_off
 from shared.db import copy
 from shared.events.ingress import ClaimBilled, Payer
@@ -40,7 +40,7 @@ class Found:
 
 async def existing(tx: AsyncConnection, keys: Iterable[Key]) -> set[Key]:
     """Those of the claims that are known."""
-    found = text(f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')}")
+    found = sql(f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')}")
     return {(row.practice_id, row.claim_id) for row in await tx.execute(found, keyed(keys))}
 
 
@@ -49,7 +49,7 @@ async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Ke
     claims, invoices = list(claims), list(invoices)
     named = keyed(invoices)
     await tx.execute(
-        text(
+        sql(
             "SELECT 1 FROM invoice WHERE (practice_id, invoice_id) IN ("
             f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
             " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
@@ -58,7 +58,7 @@ async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Ke
         {**keyed(claims), "invoice_practices": named["practices"], "invoice_ids": named["ids"]},
     )
     await tx.execute(
-        text(
+        sql(
             f"SELECT 1 FROM {WANT}{joined('claim', 'c', 'claim_id')}"
             " ORDER BY c.practice_id, c.claim_id FOR UPDATE OF c"
         ),
@@ -80,7 +80,7 @@ LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id
 
 async def load(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Found]:
     """The claims as they stand; lock them first to change them."""
-    rows = await tx.execute(text(LOAD), keyed(keys))
+    rows = await tx.execute(sql(LOAD), keyed(keys))
     return {(row.practice_id, row.claim_id): _found(row) for row in rows}
 
 
@@ -164,16 +164,16 @@ async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
     rows = [row_of(body, body.revision) for body in changed]
     await rewrite(tx, claim, rows)
     keys = keyed((row["practice_id"], row["claim_id"]) for row in rows)
-    await tx.execute(text(f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"), keys)
+    await tx.execute(sql(f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"), keys)
     await copy(tx, charge, [row for body in changed for row in charge_rows(body)])
 
 
 async def marks(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Marks]:
     """The other system's marks, locked; a row is made for claims not heard of, so that two writers wait for each other."""
     wanted = keyed(keys)
-    await tx.execute(text(f"INSERT INTO claim_mark (practice_id, claim_id) SELECT * FROM {WANT} ORDER BY 1, 2 ON CONFLICT DO NOTHING"), wanted)
+    await tx.execute(sql(f"INSERT INTO claim_mark (practice_id, claim_id) SELECT * FROM {WANT} ORDER BY 1, 2 ON CONFLICT DO NOTHING"), wanted)
     rows = await tx.execute(
-        text(f"SELECT m.* FROM {WANT}{joined('claim_mark', 'm', 'claim_id')} ORDER BY 1, 2 FOR UPDATE OF m"),
+        sql(f"SELECT m.* FROM {WANT}{joined('claim_mark', 'm', 'claim_id')} ORDER BY 1, 2 FOR UPDATE OF m"),
         wanted,
     )
     return {(row.practice_id, row.claim_id): Marks(row.void_version, row.hold_version, row.redrop_version) for row in rows}
@@ -230,7 +230,7 @@ async def set_redrop(tx: AsyncConnection, keys: Sequence[Key], waits: Redrop | N
 async def due_reissues(tx: AsyncConnection, practice_id: str, today: date) -> list[Key]:
     """Claims whose invoice may be sent again today."""
     rows = await tx.execute(
-        text("SELECT claim_id FROM claim WHERE practice_id = :practice_id AND reissue_on <= :today ORDER BY claim_id"),
+        sql("SELECT claim_id FROM claim WHERE practice_id = :practice_id AND reissue_on <= :today ORDER BY claim_id"),
         {"practice_id": practice_id, "today": today},
     )
     return [(practice_id, row.claim_id) for row in rows]

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.invoice import Invoice, Totals, Turn
 from services.invoicing.domain.money import Money
-from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewrite
+from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewrite, sql
 from services.invoicing.tables import invoice, invoice_line
 from shared.events.invoicing import InvoiceLineState, InvoiceState, Issue, Mask
 
@@ -52,7 +52,7 @@ def number_text(number: int) -> str:
 async def lines_of(tx: AsyncConnection, claims: Iterable[Key]) -> list[LineRow]:
     """All lines of these claims, withdrawn ones too."""
     rows = await tx.execute(
-        text(
+        sql(
             # The lines come first: with few statistics, as of a young table, the planner goes through all lines of every invoice instead.
             f"WITH l AS MATERIALIZED (SELECT l.* FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}) SELECT l.*, i.due_on, a.mask FROM l"
             " JOIN invoice i ON i.practice_id = l.practice_id AND i.invoice_id = l.invoice_id"
@@ -74,7 +74,7 @@ def _line(row: Any) -> LineRow:
 async def claims_on(tx: AsyncConnection, invoices: Iterable[Key]) -> set[Key]:
     """The claims that have a line on these invoices."""
     rows = await tx.execute(
-        text(f"SELECT l.practice_id, l.claim_id FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')}"),
+        sql(f"SELECT l.practice_id, l.claim_id FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')}"),
         keyed(invoices),
     )
     return {(row.practice_id, row.claim_id) for row in rows}
@@ -92,7 +92,7 @@ async def save_lines(tx: AsyncConnection, changed: Sequence[tuple[LineRow, Invoi
 async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoice]:
     """Invoices as they stand."""
     rows = await tx.execute(
-        text(
+        sql(
             "SELECT i.*, a.overdue_again_days,"
             " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
             "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
@@ -116,7 +116,7 @@ def _invoice(row: Any) -> Invoice:
 async def sums(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Totals]:
     """Each invoice's sums over its live lines; pending payments are not in them yet."""
     rows = await tx.execute(
-        text(
+        sql(
             "SELECT l.practice_id, l.invoice_id, count(*) AS claims, count(*) FILTER (WHERE l.held) AS held_claims,"
             " sum(l.charged_cents)::bigint AS charged, sum(l.paid_cents)::bigint AS paid, sum(l.adjusted_cents)::bigint AS adjusted,"
             " sum(l.transferred_in_cents)::bigint AS moved_in, sum(l.transferred_out_cents)::bigint AS moved_out,"
@@ -156,14 +156,14 @@ async def stop_reissues(tx: AsyncConnection, closing: Iterable[Key]) -> None:
     wanted = keyed(closing)
     lines = f"{WANT}{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
     await tx.execute(
-        text(
+        sql(
             "UPDATE claim SET redrop_version = NULL, redrop_revision = NULL, redrop_write_offs = NULL, reissue_on = NULL"
             f" WHERE reissue_on IS NOT NULL AND (practice_id, claim_id) IN (SELECT l.practice_id, l.claim_id FROM {lines})"
         ),
         wanted,
     )
     await tx.execute(
-        text(
+        sql(
             f"UPDATE invoice_line SET held = false WHERE (practice_id, line_id) IN (SELECT l.practice_id, l.line_id FROM {lines} AND l.held)"
             " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.practice_id = invoice_line.practice_id AND h.claim_id = invoice_line.claim_id"
             "  AND h.closed_at IS NULL)"
@@ -175,7 +175,7 @@ async def stop_reissues(tx: AsyncConnection, closing: Iterable[Key]) -> None:
 async def freeze(tx: AsyncConnection, key: Key, issue: Issue, head: Mapping[str, object]) -> None:
     """A sending with everything its paper shows: `head`, and the live lines as they are published now."""
     await tx.execute(
-        text(
+        sql(
             'INSERT INTO issue (practice_id, invoice_id, no, kind, "on", total_cents, frozen)'
             " SELECT :practice_id, :invoice_id, :no, :kind, :on, :total_cents, CAST(:head AS jsonb) || jsonb_build_object('lines',"
             " (SELECT coalesce(jsonb_agg(l.state ORDER BY l.state->>'service_date', l.claim_id), '[]') FROM invoice_line l"
@@ -207,7 +207,7 @@ async def add(tx: AsyncConnection, new: Mapping[str, Any], lines: Sequence[Mappi
 async def past_due(tx: AsyncConnection, practice_id: str, today: date) -> list[Key]:
     """Open invoices whose due-by has passed."""
     rows = await tx.execute(
-        text("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' AND due_on < :today ORDER BY invoice_id"),
+        sql("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' AND due_on < :today ORDER BY invoice_id"),
         {"practice_id": practice_id, "today": today},
     )
     return [(practice_id, row.invoice_id) for row in rows]
@@ -237,29 +237,29 @@ def _at(row: Any) -> At | None:
 
 async def live_line(tx: AsyncConnection, claim: Key) -> At | None:
     """The claim's one live line."""
-    found = text(f"{AT} WHERE l.practice_id = :practice_id AND l.claim_id = :id AND NOT l.withdrawn")
+    found = sql(f"{AT} WHERE l.practice_id = :practice_id AND l.claim_id = :id AND NOT l.withdrawn")
     return _at((await tx.execute(found, {"practice_id": claim[0], "id": claim[1]})).one_or_none())
 
 
 async def line(tx: AsyncConnection, key: Key) -> At | None:
     """A line by its own id."""
-    found = text(f"{AT} WHERE l.practice_id = :practice_id AND l.line_id = :id")
+    found = sql(f"{AT} WHERE l.practice_id = :practice_id AND l.line_id = :id")
     return _at((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).one_or_none())
 
 
 async def line_version(tx: AsyncConnection, key: Key) -> int:
     """The version of a line as last published; 0 for none."""
-    found = text("SELECT state->'version' AS version FROM invoice_line WHERE practice_id = :practice_id AND line_id = :id")
+    found = sql("SELECT state->'version' AS version FROM invoice_line WHERE practice_id = :practice_id AND line_id = :id")
     return int((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).scalar() or 0)
 
 
 async def version(tx: AsyncConnection, key: Key) -> int:
     """The version of an invoice as last published; 0 for none."""
-    found = text("SELECT state->'version' AS version FROM invoice WHERE practice_id = :practice_id AND invoice_id = :id")
+    found = sql("SELECT state->'version' AS version FROM invoice WHERE practice_id = :practice_id AND invoice_id = :id")
     return int((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).scalar() or 0)
 
 
 async def of_account(tx: AsyncConnection, account: Key) -> list[Key]:
     """All invoices of an account."""
-    found = text("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND account_id = :id ORDER BY invoice_id")
+    found = sql("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND account_id = :id ORDER BY invoice_id")
     return [(account[0], row.invoice_id) for row in await tx.execute(found, {"practice_id": account[0], "id": account[1]})]

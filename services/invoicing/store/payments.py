@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import delete, insert, text, tuple_
+from sqlalchemy import delete, insert, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.invoice import Paid, payment_standing
-from services.invoicing.store import WANT, Key, joined, keyed, plain
+from services.invoicing.store import WANT, Key, joined, keyed, plain, sql
 from services.invoicing.tables import balance, payment, payment_claim, payment_posting, payment_posting_claim
 from shared.events.portal import PaymentCaptured
 from shared.events.posting import ClaimBalances, PaymentState
@@ -83,7 +83,7 @@ async def forget_balances(tx: AsyncConnection, keys: Sequence[Key]) -> None:
 
 async def claims_of(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, Key]:
     """The claims that these payments name, each with one payment that does."""
-    found = text(f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'payment_id')}")
+    found = sql(f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'payment_id')}")
     return {(row.practice_id, row.claim_id): (row.practice_id, row.payment_id) for row in await tx.execute(found, keyed(payments))}
 
 
@@ -91,7 +91,7 @@ async def waited_for(tx: AsyncConnection, states: Iterable[ClaimBalances]) -> se
     """The payments that wait for these balances: ask before they are kept, and look at such a payment as a whole afterwards."""
     wanted = keyed((state.practice_id, state.claim_id) for state in states)
     rows = await tx.execute(
-        text(
+        sql(
             f"SELECT DISTINCT c.practice_id, c.payment_id FROM {WANT}{joined('payment_posting_claim', 'c', 'claim_id')}"
             " LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
             " WHERE coalesce(b.version, 0) < c.balances_version"
@@ -104,7 +104,7 @@ async def waited_for(tx: AsyncConnection, states: Iterable[ClaimBalances]) -> se
 async def by_claim(tx: AsyncConnection, claims: Iterable[Key]) -> dict[Key, list[str]]:
     """The payments that name each claim."""
     rows = await tx.execute(
-        text(
+        sql(
             f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'claim_id')}"
             " ORDER BY p.payment_id"
         ),
@@ -119,7 +119,7 @@ async def by_claim(tx: AsyncConnection, claims: Iterable[Key]) -> dict[Key, list
 async def by_invoice(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, list[Paid]]:
     """The payments that named an invoice, or that name a claim which now lives on it: money follows the claim."""
     rows = await tx.execute(
-        text(
+        sql(
             "WITH named AS ("
             f" SELECT p.practice_id, want.id AS invoice_id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
             f"{joined('payment_claim', 'p', 'invoice_id')}"
@@ -149,7 +149,7 @@ async def standings(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, S
     if not wanted["ids"]:
         return {}
     rows = await tx.execute(
-        text(
+        sql(
             "SELECT p.practice_id, p.payment_id, count(*) AS heard, max(p.parts) AS parts, min(p.local_date) AS on_day,"
             " (array_agg(s.state))[1] AS state,"
             " (SELECT count(*) FROM payment_posting_claim c LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
