@@ -57,6 +57,7 @@ class Database:
             json_deserializer=msgspec.json.decode,
             pool_size=pool_size,
             pool_timeout=10,
+            hide_parameters=True,  # they are people's names and money, and errors go to logs
             connect_args={"server_settings": settings, "timeout": 5},
         )
 

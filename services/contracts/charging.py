@@ -68,7 +68,7 @@ class Charging:
                 return False
             contract = await store.contract_of(tx, practice_id, charge.contract_id)
             first = charge.status == S.SUBMITTED
-            pause = CALL_LEASE if first else min(timedelta(seconds=2**charge.asked), LONGEST_PAUSE)
+            pause = CALL_LEASE if first else min(timedelta(seconds=2 ** min(charge.asked, 12)), LONGEST_PAUSE)
             changed = {"status": S.UNKNOWN, "asked": charge.asked + 1, "ask_at": self.clock.system() + pause}
             await store.save_charge(tx, charge, **changed)
         with telemetry.span("charge card", parent=charge.trace):

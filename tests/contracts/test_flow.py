@@ -200,7 +200,9 @@ async def test_whatever_the_processor_answers_a_charge_is_taken_once(desk: Contr
 
 
 @pytest.mark.req("CF-08")
-async def test_a_charge_whose_caller_died_is_asked_about_and_never_made_twice(desk: Contracts) -> None:
+@pytest.mark.parametrize("asked", [1, 47, 5000])
+async def test_a_charge_whose_caller_died_is_asked_about_and_never_made_twice(desk: Contracts, asked: int) -> None:
+    """However often it was asked about while the processor was away."""
     await signed(desk)
     await desk.give(CLAIM_BALANCES, balances(3, 4200))
     await desk.give(CHARGE_DUE, await due(desk))
@@ -209,7 +211,7 @@ async def test_a_charge_whose_caller_died_is_asked_about_and_never_made_twice(de
     before = len(await desk.taken())
     await desk.gateway.charge(row.attempt_id, card, 4200)  # the call was made; then the caller died
     async with desk.worker.begin() as tx:
-        await tx.exec_driver_sql("UPDATE charges SET status = 'unknown'")
+        await tx.exec_driver_sql(f"UPDATE charges SET status = 'unknown', asked = {asked}")
     assert await desk.charge() == 1
     assert (await desk.taken())[before:] == [(row.attempt_id, 4200)] and len(await desk.said(CONTRACT_CHARGED)) == 1
 

@@ -23,3 +23,10 @@ async def test_a_statement_of_ours_that_is_wrong_is_our_mistake(base: Base) -> N
         async with base.worker.begin() as tx:
             await tx.execute(text("SELECT 1 / 0"))
     assert not unstorable(found.value)
+
+
+async def test_an_error_names_no_value_that_was_sent(base: Base) -> None:
+    with pytest.raises(DBAPIError) as found:
+        async with base.worker.begin() as tx:
+            await tx.execute(text("SELECT 1 / 0 WHERE :name <> ''"), {"name": "Ana Diaz"})
+    assert "Ana Diaz" not in str(found.value)
