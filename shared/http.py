@@ -280,6 +280,11 @@ class Gate:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
+def whole_number(text: str) -> int | None:
+    """A number as an address, header or hidden field gives it: at most 18 plain digits; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 def mistake_number() -> str:
     """The number a person quotes on the phone: the start of the trace id, in two groups."""
     digits = telemetry.trace_id()[:8].upper()

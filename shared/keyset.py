@@ -44,7 +44,7 @@ def decode_cursor(text: str | None, *types: type) -> Cursor | None:
         if not isinstance(values, list) or len(values) != len(types) + 1:
             raise ValueError
         keys: list[Any] = [msgspec.convert(value, kind) for value, kind in zip(values, (*types, bool), strict=True)]
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+    except (binascii.Error, msgspec.DecodeError, ValueError, RecursionError):
         raise Problem(400, "This page address is not complete", "Open the list again from its first page.") from None
     return Cursor(tuple(keys[:-1]), keys[-1])
 

@@ -18,7 +18,7 @@ from shared import ids
 from shared.auth import Staff, staff
 from shared.events.invoicing import Mask
 from shared.events.types import Address
-from shared.http import Problem
+from shared.http import Problem, whole_number
 from shared.idempotency import Answer, begin, finish, once_of
 from shared.service import Service
 
@@ -138,9 +138,10 @@ def make_router(service: Service) -> APIRouter:
     async def edit_account(
         practice_id: str, account_id: str, body: AccountIn, response: Response, if_match: Annotated[str | None, Header()] = None
     ) -> dict[str, Any]:
-        if if_match is None or not if_match.strip('"').isdecimal():
+        expected = whole_number((if_match or "").strip('"'))
+        if expected is None:
             raise Problem(428, "Say which version you read", 'Send the ETag you got as If-Match, for instance "3".')
-        return await save(practice_id, account_id, body, int(if_match.strip('"')), response)
+        return await save(practice_id, account_id, body, expected, response)
 
     async def save(practice_id: str, account_id: str, body: AccountIn, expected: int | None, response: Response) -> dict[str, Any]:
         try:

@@ -13,7 +13,7 @@ from services.posting.handlers.remittance import post_payment
 from shared import ids, money
 from shared.auth import Staff, staff
 from shared.clock import local_date
-from shared.http import Problem
+from shared.http import Problem, whole_number
 from shared.idempotency import Answer, Once, begin, finish
 from shared.service import Service
 from shared.web import page, redirect
@@ -31,7 +31,7 @@ def make_router(service: Service) -> APIRouter:
 
     @router.get("/staff/{practice_id}/money")
     async def overview(request: Request, practice_id: str, who: Reader, state: str = "", before: str = "") -> Response:
-        last = int(before) if before.isdigit() else None
+        last = whole_number(before)
         async with service.app.begin(practice_id) as tx:
             rows = await read.batches(tx, practice_id, state if state in ("open", "closed") else None, last)
         older = f"?state={state}&before={rows[read.PAGE - 1].number}" if len(rows) > read.PAGE else None

@@ -30,6 +30,7 @@ class Load:
     voided: set[str] = field(default_factory=set)
     done: dict[str, int] = field(default_factory=dict)
     claims: list[dict[str, Any]] = field(default_factory=list)
+    newest: dict[str, dict[str, Any]] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     insured: list[str] = field(default_factory=list)
     browsers: dict[str, Browser] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Load:
         await publisher.publish(self.at["kafka"], "claim.billed", batch, "claim_id")
         await publisher.publish(self.at["kafka"], "claim.voided", voids, "claim_id")
         self.claims = (self.claims + batch)[-200:]
+        self.newest |= {claim["claim_id"]: claim for claim in batch}
         self.count("batches published")
 
     def _id(self) -> str:
@@ -172,7 +174,7 @@ class Load:
 
     def _decision(self, claim_id: str) -> tuple[str, dict[str, Any]]:
         """What staff decide about a claim, and how it is counted."""
-        known = next((claim for claim in reversed(self.claims) if claim["claim_id"] == claim_id), None)
+        known = self.newest.get(claim_id)
         choice = self.rnd.choice(("as it is", "corrected", "written off")) if known else "as it is"
         if known is None or choice == "as it is":
             return "re-drops as it is", {}

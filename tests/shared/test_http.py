@@ -7,7 +7,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Path, UploadFile
 from pydantic import BaseModel
 
-from shared.http import Problem, make_app, public, uploads
+from shared.http import Problem, make_app, public, uploads, whole_number
 from shared.web import make_web
 from tests.shared.gallery import make_gallery
 
@@ -156,6 +156,13 @@ async def test_our_own_mistake_is_500_with_a_number_that_the_log_holds_and_no_de
 async def test_a_database_that_is_away_is_503_and_asks_to_come_back(toy):
     answer = await toy.get("/api/away")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("100498", 100498), ("9" * 18, 10**18 - 1), ("9" * 5000, None), ("²", None), ("١", None), ("", None)]
+)
+def test_a_whole_number_has_plain_digits_and_not_too_many(text: str, number: int | None):
+    assert whole_number(text) == number
 
 
 async def test_a_value_that_no_column_takes_is_422_in_words(toy):

@@ -18,7 +18,7 @@ from services.invoicing.pages.words import STATUS, WEEKDAYS, counts, next_run, r
 from services.invoicing.store import accounts, claims, lists, practices, runs
 from shared import ids
 from shared.auth import Staff, staff
-from shared.http import Problem
+from shared.http import Problem, whole_number
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.show import dollars, plural
@@ -97,7 +97,7 @@ def make_router(service: Service) -> APIRouter:
         if not errors:
             try:
                 async with db.begin(practice_id) as tx:
-                    await handlers.save(tx, clock.business(), wanted, int(version) if version.isdecimal() else 0)
+                    await handlers.save(tx, clock.business(), wanted, whole_number(version) or 0)
                 return redirect(request, request.url.path, "Saved.", "Employers see the change within seconds.")
             except Stale:
                 errors = {"": STALE}

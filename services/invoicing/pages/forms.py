@@ -8,6 +8,7 @@ from typing import Any, cast
 from services.invoicing.domain.account import Account
 from shared.events.invoicing import Frequency, Mask
 from shared.events.types import Address
+from shared.http import whole_number
 from shared.web.show import parse_day, staff_day
 
 MASKS = ("birth_date", "diagnosis", "employee_id", "hide_procedures")
@@ -138,8 +139,9 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     """Reads a whole number in these bounds, or says which ones they are."""
 
     def read(value: str) -> int:
-        if not value.isdecimal() or not least <= int(value) <= most:
+        number = whole_number(value)
+        if number is None or not least <= number <= most:
             raise ValueError(f"Enter a whole number, {least} to {most}")
-        return int(value)
+        return number
 
     return read

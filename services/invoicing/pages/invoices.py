@@ -16,7 +16,7 @@ from services.invoicing.store import runs as run_store
 from services.invoicing.store.lists import InvoiceFilter
 from shared.auth import Staff, staff
 from shared.events.invoicing import InvoiceLineState, InvoiceState, LineEntry
-from shared.http import Problem
+from shared.http import Problem, whole_number
 from shared.keyset import Cursor, decode_cursor, encode_cursor, make_page
 from shared.money import usd
 from shared.service import Service
@@ -40,8 +40,8 @@ def make_router(service: Service) -> APIRouter:
     async def listed(
         request: Request, practice_id: str, who: Reader, number: str = "", status: str = "", account_id: str = "", cursor: str = ""
     ) -> Response:
-        errors = {} if not number.strip() or number.strip().isdecimal() else {"number": "Enter digits only, like 100498"}
-        chosen = InvoiceFilter(account_id, status if status in OPEN else "", "" if errors else number.strip()[:18])
+        errors = {} if not number.strip() or whole_number(number.strip()) is not None else {"number": "Enter digits only, like 100498"}
+        chosen = InvoiceFilter(account_id, status if status in OPEN else "", "" if errors else number.strip())
         at = decode_cursor(cursor, int)
         async with db.begin(practice_id) as tx:
             rows = await lists.invoices(tx, practice_id, chosen, PAGE + 1, at.values[0] if at else None, at.newer if at else False)

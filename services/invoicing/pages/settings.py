@@ -13,7 +13,7 @@ from services.invoicing.papers import one_line
 from services.invoicing.store import practices
 from services.invoicing.tables import MEBIBYTE
 from shared.auth import Staff, staff
-from shared.http import uploads
+from shared.http import uploads, whole_number
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.brand import DEFAULT
@@ -45,7 +45,7 @@ def make_router(service: Service) -> APIRouter:
             if form.get("do") == "preview":
                 return await show(request, practice_id, values, {})
             async with db.begin(practice_id) as tx:
-                version = int(values["version"]) if values["version"].isdecimal() else 0
+                version = whole_number(values["version"]) or 0
                 wanted = values["display_name"], values["colour"], values["logo_id"] or None, values["logo_alt"]
                 await rebrand(tx, clock.business(), practice_id, version, *wanted)
         except Refused as error:
