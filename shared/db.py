@@ -32,7 +32,6 @@ NAMING = {
 ROLES = ("owner", "app", "worker")
 # Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
 _PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
-
 # As asyncpg found before sending; not in repertoire, out of range, untranslatable, of another kind, as PostgreSQL found.
 _UNSTORABLE_STATES = ("22000", "22021", "22003", "22P05", "22P02")
 

@@ -83,7 +83,7 @@ class Consumption:
             return []
         try:
             found = await self.subscriber.consumer.getmany(timeout_ms=FETCH_MS, max_records=room)
-        except KafkaError as error:
+        except Exception as error:  # whatever it is, the records at hand are stored
             log.warning("%s could not look for newer records: %r", self.group, error)
             return []
         return [record for records in found.values() for record in records]

@@ -167,7 +167,7 @@ async def settle(till: Checkout, practice_id: str, attempt_id: str, answer: Answ
 
 
 def pause(tries: int) -> timedelta:
-    """How long to wait before the gateway is asked again: 2 seconds, doubling up to 5 minutes."""
+    """How long to wait before the gateway is asked again: 2 seconds, doubling up to 15 seconds."""
     return min(timedelta(seconds=2 << min(tries, 12)), LONGEST_PAUSE)
 
 
