@@ -80,7 +80,7 @@ def make_router(service: Service) -> APIRouter:
                     user=who.user_name,
                 )
             except NotBalanced as error:
-                raise Problem(422, "The deposit does not balance", str(error)) from error
+                raise Problem(422, "The deposit cannot be saved", str(error)) from error
             return await _answer(tx, once, 201, {"batch_id": batch_id})
 
     @router.post("/batches/{batch_id}/payments", status_code=201)

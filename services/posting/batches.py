@@ -144,7 +144,9 @@ async def create_deposit(
     user: str,
 ) -> str:
     """A deposit with its one payment batch, for money not yet recorded (RP-01, RP-06); returns the batch. Raises NotBalanced."""
-    check_deposit(amount_cents, [target_cents], bank_account_id, deposit_date, today)
+    home = (await practices(tx, [practice_id]))[practice_id]
+    accounts = {each["bank_account_id"] for each in home.bank_accounts}
+    check_deposit(amount_cents, [target_cents], bank_account_id, accounts, deposit_date, today)
     deposit_id = await _insert_deposit(tx, practice_id, deposit_date, bank_account_id, amount_cents, kind, by_site, notes, user)
     number = await next_number(tx, practice_id, "batch")
     return await _insert_batch(tx, practice_id, number, deposit_id, 1, target_cents, Route.MANUAL, check_number, notes, user)

@@ -112,8 +112,6 @@ def make_router(service: Service) -> APIRouter:
             errors["type"] = "Choose how the bank got the money"
         async with service.app.begin(practice_id) as tx:
             home = await _home(tx, practice_id)
-        if account and account not in {each["bank_account_id"] for each in home.bank_accounts}:
-            errors["account"] = "Choose one of the practice's bank accounts"
         if not errors and deposit_date:
             pressed = Once(practice_id, "deposit form", once or ids.new(), b"")
             try:
@@ -138,7 +136,7 @@ def make_router(service: Service) -> APIRouter:
                     await finish(tx, pressed, Answer(303, {"to": to}))
                 return redirect(request, to, "Saved.", "The deposit and its payment batch are open.")
             except NotBalanced as error:
-                errors["amount"] = str(error)
+                errors[error.field] = str(error)
         return _deposit_page(request, home, values, errors)
 
     @router.get("/staff/{practice_id}/money/batches/{batch_id}/post")
@@ -165,9 +163,10 @@ def make_router(service: Service) -> APIRouter:
 
     @router.post("/staff/{practice_id}/money/batches/{batch_id}/post")
     async def post(request: Request, practice_id: str, batch_id: str, who: Poster) -> Response:
-        form = {name: str(value) for name, value in (await request.form()).items()}
+        sent = [(name, str(value)) for name, value in (await request.form()).multi_items()]
+        form = dict(sent)
         claim_id, errors, lines = form.get("claim", ""), dict[str, str](), list[LineAnswer]()
-        for charge_id in [name.removeprefix("paid-") for name in form if name.startswith("paid-")]:
+        for charge_id in [name.removeprefix("paid-") for name, _ in sent if name.startswith("paid-")]:
             paid = _cents(form[f"paid-{charge_id}"] or "0", f"paid-{charge_id}", errors)
             adjusted = _cents(form.get(f"adjusted-{charge_id}") or "0", f"adjusted-{charge_id}", errors)
             group, _, code = (form.get(f"reason-{charge_id}") or "CO 45").strip().upper().partition(" ")
@@ -186,7 +185,7 @@ def make_router(service: Service) -> APIRouter:
                     await finish(tx, pressed, Answer(303, {"words": words}))
                 return redirect(request, to, "Posted.", words)
             except Refused as error:
-                errors["lines"] = str(error)
+                errors[f"paid-{error.charge_id}" if error.charge_id else ""] = str(error)
         return await _post_page(request, practice_id, batch_id, claim_id, form, errors)
 
     @router.get("/staff/{practice_id}/money/claims/{claim_id}")

@@ -1,5 +1,6 @@
 """Posting on a real database, with its handlers fed as consumption feeds them."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,6 +17,8 @@ from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED, Charge, ClaimBille
 from shared.events.registry import TOPICS
 from shared.kafka import Consumption
 from shared.messages import Message
+
+BANK = [{"bank_account_id": "b1", "name": "Operating", "last4": "1111"}]
 
 
 @dataclass
@@ -70,7 +73,7 @@ async def posting(postgres: Any) -> AsyncIterator[Posting]:
     async with worker.begin() as tx:
         await tx.exec_driver_sql(
             "INSERT INTO practices (practice_id, version, display_name, zone, portal_bank_account_id, bank_accounts)"
-            " VALUES ('7', 1, 'Practice', 'America/New_York', 'b1', '[]')"
+            f" VALUES ('7', 1, 'Practice', 'America/New_York', 'b1', '{json.dumps(BANK)}')"
         )
     yield Posting(app, worker, clock, by_topic)
     await app.close()

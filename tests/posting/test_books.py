@@ -80,6 +80,16 @@ async def test_money_before_its_claim_waits_unapplied_and_is_applied_on_arrival(
     assert await posting.ledger_total() == {"cash": 100, "revenue": -100}
 
 
+async def test_money_that_names_a_claim_twice_waits_whole(posting: Posting) -> None:
+    twice = captured("p1", {"c1": 60}, part=1, parts=2, total=100)
+    await posting.give(PAYMENT_CAPTURED, twice, captured("p1", {"c1": 40}, part=2, parts=2, total=100))
+    assert (await posting.newest(PAYMENT_STATE))["7/p1"].waiting_cents == 100
+    await posting.give(CLAIM_BILLED, billed("c1"))
+    state = (await posting.newest(PAYMENT_STATE))["7/p1"]
+    assert (state.applied_cents, state.waiting_cents) == (100, 0)
+    assert await posting.ledger_total() == {"cash": 100, "revenue": -100}
+
+
 async def test_money_beyond_the_balance_is_credit_of_its_payer(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1"))
     await posting.give(PAYMENT_CAPTURED, captured("p1", {"c1": 100}), captured("p2", {"c1": 100}))

@@ -1,6 +1,5 @@
 """Posting's pages and API, through the application on a real database."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,14 +12,11 @@ from shared.events.ingress import CLAIM_BILLED
 from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed
 from tests.staff import environment, signed_in
 
-BANK = [{"bank_account_id": "b1", "name": "Operating", "last4": "1111"}]
 DEPOSIT = {"day": "11/20/2026", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
 
 
 @pytest.fixture
 async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
-    async with posting.worker.begin() as tx:
-        await tx.exec_driver_sql(f"UPDATE practices SET bank_accounts = '{json.dumps(BANK)}'")
     await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
     environment("posting", postgres.urls("posting"), monkeypatch)
     made = build()
@@ -33,7 +29,11 @@ async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) 
 async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: FastAPI) -> None:
     async with signed_in(app, "poster") as http:
         empty = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "soon", "amount": "much", "account": "other"})
-        assert empty.status_code == 422 and "Enter an amount in dollars" in empty.text and "Choose one of the practice" in empty.text
+        assert empty.status_code == 422 and "Enter an amount in dollars" in empty.text
+        other = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"account": "other"})
+        assert other.status_code == 422 and '<a href="#f-account">Choose one of the practice' in other.text
+        late = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "12/31/2099"})
+        assert late.status_code == 422 and '<a href="#f-day">The deposit date is in the future' in late.text
         off = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"target": "50.00"})
         assert off.status_code == 422 and "Add payment batches for 10.00" in off.text
         batch = await http.post("/staff/7/money/deposits/new", data=DEPOSIT)
@@ -41,7 +41,9 @@ async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: Fas
         address = str(batch.url)
         assert "There is no claim nobody" in (await http.get(f"{address}/post", params={"claim": "nobody"})).text
         much = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "adjusted-c1-1": "41.00"})
-        assert much.status_code == 422 and "at most what is open" in much.text
+        assert much.status_code == 422 and '<a href="#f-paid-c1-1">Charge c1-1 takes at most what is open' in much.text
+        twice = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": ["60.00", "0.00"]})
+        assert twice.status_code == 422 and '<a href="#f-paid-c1-1">Charge c1-1 is answered twice' in twice.text
         code = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "reason-c1-1": "x"})
         assert code.status_code == 422 and "like CO 45" in code.text
         posted = await http.post(f"{address}/post", data={"claim": "c1", "paid-c1-1": "60.00", "adjusted-c1-1": "10.00", "reason-c1-1": "CO 45"})
@@ -75,7 +77,12 @@ async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
         first, again = [(await http.post("/api/practices/7/deposits", json=body, headers=key)).json() for _ in range(2)]
         assert first == again
         assert (await http.post("/api/practices/7/deposits", json=body | {"amount_cents": 1}, headers=key)).status_code == 422
+        elsewhere = await http.post("/api/practices/7/deposits", json=body | {"bank_account_id": "b2"}, headers={"Idempotency-Key": "k5"})
+        assert elsewhere.status_code == 422 and "one of the practice's bank accounts" in elsewhere.json()["detail"]
         path = f"/api/practices/7/batches/{first['batch_id']}"
+        twice = {"claim_id": "c1", "lines": [line | {"paid_cents": 3000, "adjusted_cents": 6000}] * 2}
+        answer = await http.post(f"{path}/payments", json=twice, headers={"Idempotency-Key": "k6"})
+        assert answer.status_code == 422 and answer.json()["detail"] == "Charge c1-1 is answered twice"
         for _ in range(2):
             answer = await http.post(f"{path}/payments", json={"claim_id": "c1", "lines": [line]}, headers={"Idempotency-Key": "k2"})
             assert answer.json() == {"claim_id": "c1", "open_cents": 4000, "patient_balance_cents": 4000}

@@ -1,6 +1,6 @@
 """Deposit and payment batches (RP-01, RP-02, RP-07, RP-20). Pure rules."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -39,7 +39,11 @@ TRANSITIONS = {BatchState.OPEN: {BatchState.CLOSED}, BatchState.CLOSED: set[Batc
 
 
 class NotBalanced(ValueError):
-    """A batch that cannot be saved or closed; the words say what is missing."""
+    """A batch that cannot be saved or closed; the words say what is missing, `field` names where the form shows them."""
+
+    def __init__(self, words: str, field: str = "amount") -> None:
+        super().__init__(words)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,13 @@ class Summary:
         return None
 
 
-def check_deposit(amount_cents: int, targets_cents: Sequence[int], bank_account_id: str | None, deposit_date: date, today: date) -> None:
-    """Raises NotBalanced unless the deposit equals the sum of its payment batches' targets and names where the money is (RP-01)."""
+def check_deposit(
+    amount_cents: int, targets_cents: Sequence[int], bank_account_id: str | None, accounts: Collection[str], deposit_date: date, today: date
+) -> None:
+    """Raises NotBalanced unless the deposit equals the sum of its payment batches' targets and names where the money is (RP-01).
+
+    `accounts` are the practice's bank accounts.
+    """
     total = sum(targets_cents)
     if not targets_cents:
         raise NotBalanced("A deposit is made together with at least one payment batch")
@@ -74,9 +83,11 @@ def check_deposit(amount_cents: int, targets_cents: Sequence[int], bank_account_
         words = f"Not saved yet. The targets add up to {usd(total)}; the deposit is {usd(amount_cents)}."
         raise NotBalanced(f"{words} Add payment batches for {usd(amount_cents - total)} or change the deposit amount")
     if amount_cents and not bank_account_id:
-        raise NotBalanced("Choose the bank account. UNKNOWN is for a deposit of 0.00 only")
+        raise NotBalanced("Choose the bank account. UNKNOWN is for a deposit of 0.00 only", "account")
+    if bank_account_id and bank_account_id not in accounts:
+        raise NotBalanced("Choose one of the practice's bank accounts", "account")
     if deposit_date > today:
-        raise NotBalanced("The deposit date is in the future")
+        raise NotBalanced("The deposit date is in the future", "day")
 
 
 def close(state: BatchState, summary: Summary) -> BatchState:

@@ -7,7 +7,11 @@ from services.posting.domain.claim import Account, Cause, Claim, Column, Entry, 
 
 
 class Refused(ValueError):
-    """A posting that staff asked for and the rules do not allow, in words for the form."""
+    """A posting that staff asked for and the rules do not allow, in words for the form; `charge_id` where it is about one line."""
+
+    def __init__(self, words: str, charge_id: str = "") -> None:
+        super().__init__(words)
+        self.charge_id = charge_id
 
 
 def apply(claim: Claim, payer: Payer, cents: int, payment_id: str, source: Account) -> tuple[Claim, list[Entry], int]:
@@ -65,16 +69,20 @@ class LineAnswer:
 def post_remittance(claim: Claim, payer: Payer, lines: Sequence[LineAnswer], payment_id: str) -> tuple[Claim, list[Entry]]:
     """Posts a payer's answer by claim (RP-05); the payer's part is done, so what stays open moves to the next payer (RP-26).
 
-    Raises Refused where the payer is not the one asked, or a line takes more than is open.
+    Raises Refused where the payer is not the one asked, a charge is answered twice, or a line takes more than is open.
     """
     if claim.content is None or claim.current != payer:
         raise Refused("This claim is not with this payer now")
     cause = Cause("check", payment_id)
     entries: list[Entry] = []
+    answered: set[str] = set()
     for line in lines:
+        if line.charge_id in answered:
+            raise Refused(f"Charge {line.charge_id} is answered twice", line.charge_id)
+        answered.add(line.charge_id)
         open_cents = claim.columns.get((line.charge_id, payer), Column()).balance_cents
         if line.paid_cents + line.adjusted_cents > open_cents:
-            raise Refused(f"Charge {line.charge_id} takes at most what is open on it")
+            raise Refused(f"Charge {line.charge_id} takes at most what is open on it", line.charge_id)
         if line.paid_cents:
             entries.append(Entry(line.charge_id, payer, Kind.PAYMENT, line.paid_cents, Account.CASH, cause, payment_id))
         if line.adjusted_cents:

@@ -139,10 +139,13 @@ async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str 
     await batches.raise_by(tx, capture.practice_id, payment.batch_id, capture.cents)
     for part in capture.claims:
         key = capture.practice_id, part.claim_id
+        # A claim that was named before, in this part or an earlier one, keeps what of it waits.
+        share = books.shares[at].get(part.claim_id, Share(part.claim_id))
+        share = replace(share, seen=max(share.seen, part.seen))
         if ready(books.claims[key], part.seen):
-            books.shares[at][part.claim_id] = Share(part.claim_id, seen=part.seen)
+            books.shares[at][part.claim_id] = share
             books.traces[key] = trace
             apply_share(books, at, key, part.cents, Account.CASH)
         else:
-            books.shares[at][part.claim_id] = Share(part.claim_id, waiting_cents=part.cents, seen=part.seen)
+            books.shares[at][part.claim_id] = replace(share, waiting_cents=share.waiting_cents + part.cents)
             books.move(at, payment.batch_id, Account.CASH, Account.UNAPPLIED, part.cents)
