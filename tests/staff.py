@@ -1,8 +1,11 @@
 """A service's whole application in a test, and browsers of people with roles."""
 
+import html
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -36,3 +39,22 @@ def signed_in(app: FastAPI, *roles: str, practices: Any = "*") -> httpx.AsyncCli
     session = {"sub": "s1", "name": "Dayo Okafor", "preferred_username": "dokafor", "roles": roles, "practices": practices, "began": int(time.time())}
     cookies = {f"{service}_staff": str(app.state.auth.sessions.dumps(session))}
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{service}", cookies=cookies, follow_redirects=True)
+
+
+async def walk(http: httpx.AsyncClient, address: str, rel: str = "next") -> list[httpx.Response]:
+    """The pages of a list from this one on, by their links to the next (or, with `prev`, the one before)."""
+    pages = []
+    while address:
+        pages.append((await http.get(address)).raise_for_status())
+        link = re.search(rf'href="([^"]+)" rel="{rel}"', pages[-1].text)
+        address = urljoin(str(pages[-1].url), html.unescape(link[1])) if link else ""
+    return pages
+
+
+async def there_and_back(http: httpx.AsyncClient, address: str, pattern: str) -> list[list[str]]:
+    """What matches on each page of a list, going on to its end; going back shows the same pages."""
+    on = await walk(http, address)
+    found = [re.findall(pattern, page.text) for page in on]
+    back = await walk(http, str(on[-1].url), "prev")
+    assert [re.findall(pattern, page.text) for page in reversed(back)] == found
+    return found

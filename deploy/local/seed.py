@@ -111,7 +111,7 @@ async def _billed(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, A
 
 async def _behind(http: httpx.AsyncClient, at: Where, practice_id: str, monday: date) -> bool:
     answer = await http.get(f"{at['services']['invoicing']}/api/practices/{practice_id}/accounts")
-    return all(account["next_run_on"] > monday.isoformat() for account in answer.raise_for_status().json())
+    return all(account["next_run_on"] > monday.isoformat() for account in answer.raise_for_status().json()["accounts"])
 
 
 async def _run_now(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, Any]], say: Say) -> None:

@@ -1,6 +1,6 @@
 """HTTP for programs: accounts, billing runs, work on holds."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -17,11 +17,13 @@ from services.invoicing.store import accounts, lists, plain
 from shared import ids
 from shared.auth import Staff, staff
 from shared.events.invoicing import Mask
-from shared.events.types import Address
+from shared.events.types import Address, InvoiceStatus
 from shared.http import Problem, whole_number
 from shared.idempotency import Answer, begin, finish, once_of
+from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 
+PAGE = 100
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Cents = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -118,9 +120,13 @@ def make_router(service: Service) -> APIRouter:
     db, clock = service.app, service.clock
 
     @router.get("/accounts", dependencies=[Depends(staff("accounts:read"))])
-    async def list_accounts(practice_id: str) -> list[dict[str, Any]]:
+    async def list_accounts(practice_id: str, cursor: str = "") -> dict[str, Any]:
+        """Accounts by name, a page at a time; `next` is the cursor of the next page, null on the last."""
+        at = decode_cursor(cursor, str, str)
         async with db.begin(practice_id) as tx:
-            return [plain(each) for each in await accounts.every(tx, practice_id)]
+            rows = await accounts.listed(tx, practice_id, PAGE + 1, (at.values[0], at.values[1]) if at else ("", ""))
+        found = make_page(rows, PAGE, at, lambda each: (each.name, each.account_id))
+        return {"accounts": [plain(each) for each in found.items], "next": found.older}
 
     @router.post("/accounts", dependencies=[Depends(staff("accounts:write"))], status_code=201)
     async def create_account(practice_id: str, body: AccountIn, response: Response) -> dict[str, Any]:
@@ -161,15 +167,22 @@ def make_router(service: Service) -> APIRouter:
         return await once(request, practice_id, "runs", bill)
 
     @router.get("/invoices", dependencies=[Depends(staff("accounts:read"))])
-    async def list_invoices(practice_id: str, account_id: str = "", status: str = "", limit: int = 100) -> list[dict[str, Any]]:
+    async def list_invoices(practice_id: str, account_id: str = "", status: InvoiceStatus | None = None, cursor: str = "") -> dict[str, Any]:
+        """Invoices, the newest first, a page at a time; `next` is the cursor of the next page, null on the last."""
+        at = decode_cursor(cursor, int)
+        chosen = lists.InvoiceFilter(account_id=account_id, status=status or "")
         async with db.begin(practice_id) as tx:
-            rows = await lists.invoices(tx, practice_id, lists.InvoiceFilter(account_id=account_id, status=status), min(max(limit, 1), 500), None)
-        return [plain(row) for row in rows]
+            rows = await lists.invoices(tx, practice_id, chosen, PAGE + 1, at.values[0] if at else None)
+        found = make_page(rows, PAGE, at, lambda row: (row.number,))
+        return {"invoices": [plain(row) for row in found.items], "next": found.older}
 
     @router.get("/holds", dependencies=[Depends(staff("holds:work"))])
-    async def list_holds(practice_id: str) -> list[dict[str, Any]]:
+    async def list_holds(practice_id: str, cursor: str = "") -> dict[str, Any]:
+        """Claims on HOLD, the one to act on first at the top, a page at a time; `next` is the cursor of the next page, null on the last."""
+        at = decode_cursor(cursor, date, datetime, str)
         async with db.begin(practice_id) as tx:
-            return [plain(row) for row in await lists.hold_queue(tx, practice_id)]
+            found = make_page(await lists.hold_queue(tx, practice_id, PAGE + 1, at), PAGE, at, lists.hold_key)
+        return {"holds": [plain(row) for row in found.items], "next": found.older}
 
     @router.post("/claims/{claim_id:path}/holds", dependencies=[Depends(staff("holds:work"))], status_code=204)
     async def hold_claim(practice_id: str, claim_id: str, body: HoldIn, request: Request) -> None:

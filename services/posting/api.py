@@ -125,7 +125,7 @@ def make_router(service: Service) -> APIRouter:
             "out_of_balance_cents": read.summary(row).out_of_balance_cents,
         }
 
-    @router.get("/claims/{claim_id}/balances")
+    @router.get("/claims/{claim_id:path}/balances")
     async def balances(practice_id: str, claim_id: str, who: Annotated[Staff, Depends(staff("claims:read"))]) -> dict[str, Any]:
         async with service.app.begin(practice_id) as tx:
             account = await read.account(tx, practice_id, claim_id)

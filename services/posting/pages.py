@@ -13,8 +13,9 @@ from services.posting.handlers.remittance import post_payment
 from shared import ids, money
 from shared.auth import Staff, staff
 from shared.clock import local_date
-from shared.http import Problem, whole_number
+from shared.http import Problem
 from shared.idempotency import Answer, Once, begin, finish
+from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.show import parse_day
@@ -22,6 +23,7 @@ from shared.web.show import parse_day
 Reader = Annotated[Staff, Depends(staff("payments:read"))]
 Poster = Annotated[Staff, Depends(staff("payments:post"))]
 TYPES = [(kind.value, kind.value.upper() if kind is DepositType.EFT else kind.value.capitalize()) for kind in DepositType]
+WAITING = 12
 KINDS = {"corporate": "employer", "insurance": "insurance", "patient": "patient"}
 
 
@@ -30,28 +32,30 @@ def make_router(service: Service) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/staff/{practice_id}/money")
-    async def overview(request: Request, practice_id: str, who: Reader, state: str = "", before: str = "") -> Response:
-        last = whole_number(before)
+    async def overview(request: Request, practice_id: str, who: Reader, state: str = "", cursor: str = "") -> Response:
+        state = state if state in ("open", "closed") else ""
+        at = decode_cursor(cursor, int)
         async with service.app.begin(practice_id) as tx:
-            rows = await read.batches(tx, practice_id, state if state in ("open", "closed") else None, last)
-        older = f"?state={state}&before={rows[read.PAGE - 1].number}" if len(rows) > read.PAGE else None
-        rows = rows[: read.PAGE]
-        return page(request, "money.html.j2", where="Money", rows=rows, summary=read.summary, state=state, older=older, before=before, who=who)
+            listed = make_page(await read.batches(tx, practice_id, state, at), read.PAGE, at, lambda row: (row.number,))
+        return page(request, "money.html.j2", where="Money", listed=listed, summary=read.summary, state=state, who=who)
 
     @router.get("/staff/{practice_id}/money/batches/{batch_id}")
-    async def batch(request: Request, practice_id: str, batch_id: str, who: Reader) -> Response:
-        return await _batch_page(request, practice_id, batch_id, who, {})
+    async def batch(request: Request, practice_id: str, batch_id: str, who: Reader, cursor: str = "") -> Response:
+        return await _batch_page(request, practice_id, batch_id, who, {}, cursor)
 
-    async def _batch_page(request: Request, practice_id: str, batch_id: str, who: Staff, errors: dict[str, str]) -> Response:
+    async def _batch_page(request: Request, practice_id: str, batch_id: str, who: Staff, errors: dict[str, str], cursor: str = "") -> Response:
+        at = decode_cursor(cursor, str)
         async with service.app.begin(practice_id) as tx:
             found = await read.one_batch(tx, practice_id, batch_id)
             if found is None:
                 raise Problem(404)
-            rows = await read.transactions(tx, practice_id, batch_id)
+            listed = make_page(await read.transactions(tx, practice_id, batch_id, at), read.PAGE, at, lambda row: (row.payment_id,))
             home = await read.practice(tx, practice_id)
-            waiting = await read.awaiting(tx, practice_id, "insurance", 12) if found.route == "manual" and found.state == "open" else []
+            posting = found.route == "manual" and found.state == "open"
+            waiting = await read.awaiting(tx, practice_id, "insurance", WAITING + 1) if posting else []
         names = {each["bank_account_id"]: each["name"] for each in home.bank_accounts} if home else {}
-        context = {"batch": found, "rows": rows, "sums": read.summary(found), "bank": names.get(found.bank_account_id, "UNKNOWN"), "waiting": waiting}
+        context = {"batch": found, "listed": listed, "sums": read.summary(found), "bank": names.get(found.bank_account_id, "UNKNOWN")}
+        context |= {"waiting": waiting[:WAITING], "more": len(waiting) > WAITING}
         return page(request, "batch.html.j2", status=422 if errors else 200, where="Money", who=who, errors=errors, **context)
 
     @router.post("/staff/{practice_id}/money/batches/{batch_id}/close")
@@ -188,15 +192,16 @@ def make_router(service: Service) -> APIRouter:
                 errors[f"paid-{error.charge_id}" if error.charge_id else ""] = str(error)
         return await _post_page(request, practice_id, batch_id, claim_id, form, errors)
 
-    @router.get("/staff/{practice_id}/money/claims/{claim_id}")
-    async def claim_account(request: Request, practice_id: str, claim_id: str, who: Reader) -> Response:
+    @router.get("/staff/{practice_id}/money/claims/{claim_id:path}")
+    async def claim_account(request: Request, practice_id: str, claim_id: str, who: Reader, cursor: str = "") -> Response:
+        at = decode_cursor(cursor, int)
         async with service.app.begin(practice_id) as tx:
             account = await read.account(tx, practice_id, claim_id)
             lines = await read.columns(tx, practice_id, claim_id)
-            rows = await read.entries(tx, practice_id, claim_id)
+            listed = make_page(await read.entries(tx, practice_id, claim_id, at), read.PAGE, at, lambda row: (row.no,))
         if account is None or account.content is None:
             raise Problem(404)
-        return page(request, "account.html.j2", where="Money", account=account, lines=lines, rows=rows, kinds=KINDS)
+        return page(request, "account.html.j2", where="Money", account=account, lines=lines, listed=listed, kinds=KINDS)
 
     return router
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Row, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, cast, func, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.posting import tables
 from services.posting.domain.batch import Summary
+from shared.keyset import Cursor
 
 batch, deposit, claim, entry, payment = (
     tables.payment_batches.c,
@@ -19,8 +20,8 @@ batch, deposit, claim, entry, payment = (
 PAGE = 50
 
 
-async def batches(tx: AsyncConnection, practice_id: str, state: str | None, before: int | None) -> list[Row[Any]]:
-    """Payment batches with their deposits, newest first, one more than a page."""
+async def batches(tx: AsyncConnection, practice_id: str, state: str | None, cursor: Cursor | None) -> list[Row[Any]]:
+    """Payment batches with their deposits, newest first, one more than a page in the cursor's direction."""
     joined = select(
         tables.payment_batches,
         deposit.number.label("deposit_number"),
@@ -29,12 +30,10 @@ async def batches(tx: AsyncConnection, practice_id: str, state: str | None, befo
         deposit.type,
         deposit.bank_account_id,
     ).join_from(tables.payment_batches, tables.deposits, (batch.practice_id == deposit.practice_id) & (batch.deposit_id == deposit.deposit_id))
-    joined = joined.where(batch.practice_id == practice_id).order_by(batch.number.desc()).limit(PAGE + 1)
+    joined = joined.where(batch.practice_id == practice_id)
     if state:
         joined = joined.where(batch.state == state)
-    if before is not None:
-        joined = joined.where(batch.number < before)
-    return list(await tx.execute(joined))
+    return list(await tx.execute(_page(joined, batch.number, cursor)))
 
 
 async def one_batch(tx: AsyncConnection, practice_id: str, batch_id: str) -> Row[Any] | None:
@@ -58,27 +57,31 @@ def summary(row: Any) -> Summary:
     return Summary(row.target_cents, row.posted_cents)
 
 
-async def transactions(tx: AsyncConnection, practice_id: str, batch_id: str, limit: int = 500) -> list[Row[Any]]:
-    """The payments of a batch with what became of them, oldest first."""
+async def transactions(tx: AsyncConnection, practice_id: str, batch_id: str, cursor: Cursor | None) -> list[Row[Any]]:
+    """The payments of a batch with what became of them, newest first, one more than a page in the cursor's direction."""
     shares = (
         select(
-            tables.shares.c.payment_id,
             cast(func.sum(tables.shares.c.applied_cents), BigInteger).label("applied_cents"),
             cast(func.sum(tables.shares.c.waiting_cents), BigInteger).label("waiting_cents"),
             func.array_agg(aggregate_order_by(tables.shares.c.claim_id, tables.shares.c.claim_id)).label("claim_ids"),
         )
-        .where(tables.shares.c.practice_id == practice_id)
-        .group_by(tables.shares.c.payment_id)
-        .subquery()
+        .where(tables.shares.c.practice_id == practice_id, tables.shares.c.payment_id == payment.payment_id)
+        .lateral("of_payment")
     )
     joined = (
         select(tables.payments, shares.c.applied_cents, shares.c.waiting_cents, shares.c.claim_ids)
-        .join(shares, shares.c.payment_id == payment.payment_id, isouter=True)
+        .join(shares, true())
         .where(payment.practice_id == practice_id, payment.batch_id == batch_id)
-        .order_by(payment.payment_id)
-        .limit(limit)
     )
-    return list(await tx.execute(joined))
+    return list(await tx.execute(_page(joined, payment.payment_id, cursor)))
+
+
+def _page(listed: Select[Any], by: ColumnElement[Any], cursor: Cursor | None) -> Select[Any]:
+    """The rows past the cursor in its direction, highest first, one more than a page."""
+    newer = cursor is not None and cursor.newer
+    if cursor:
+        listed = listed.where(by > cursor.values[0] if newer else by < cursor.values[0])
+    return listed.order_by(by.asc() if newer else by.desc()).limit(PAGE + 1)
 
 
 async def account(tx: AsyncConnection, practice_id: str, claim_id: str) -> Row[Any] | None:
@@ -96,10 +99,10 @@ async def columns(tx: AsyncConnection, practice_id: str, claim_id: str) -> list[
     return list(await tx.execute(select(tables.columns).where(*where).order_by(tables.columns.c.charge_id, tables.columns.c.kind)))
 
 
-async def entries(tx: AsyncConnection, practice_id: str, claim_id: str, limit: int = 200) -> list[Row[Any]]:
-    """A claim's entries, newest first."""
-    where = (entry.practice_id == practice_id, entry.claim_id == claim_id)
-    return list(await tx.execute(select(tables.entries).where(*where).order_by(entry.no.desc()).limit(limit)))
+async def entries(tx: AsyncConnection, practice_id: str, claim_id: str, cursor: Cursor | None) -> list[Row[Any]]:
+    """A claim's entries, newest first, one more than a page in the cursor's direction."""
+    listed = select(tables.entries).where(entry.practice_id == practice_id, entry.claim_id == claim_id)
+    return list(await tx.execute(_page(listed, entry.no, cursor)))
 
 
 async def practice(tx: AsyncConnection, practice_id: str) -> Row[Any] | None:
@@ -107,10 +110,11 @@ async def practice(tx: AsyncConnection, practice_id: str) -> Row[Any] | None:
     return (await tx.execute(select(tables.practices).where(tables.practices.c.practice_id == practice_id))).one_or_none()
 
 
-async def awaiting(tx: AsyncConnection, practice_id: str, kind: str, limit: int = 50) -> list[Row[Any]]:
+async def awaiting(tx: AsyncConnection, practice_id: str, kind: str, limit: int) -> list[Row[Any]]:
     """Claims asked of payers of this kind with something open, oldest service first: what there is to post."""
     column = tables.columns.c
     open_cents = cast(func.sum(column.balance_cents), BigInteger).label("open_cents")  # a sum of bigint is numeric
+    service_date = claim.content["service_date"].astext
     joined = (
         select(claim.claim_id, claim.current_payer_id, open_cents, tables.patients.c.given_name, tables.patients.c.family_name)
         .join_from(tables.claims, tables.columns, (claim.practice_id == column.practice_id) & (claim.claim_id == column.claim_id))
@@ -118,8 +122,8 @@ async def awaiting(tx: AsyncConnection, practice_id: str, kind: str, limit: int 
             tables.patients, (claim.practice_id == tables.patients.c.practice_id) & (claim.patient_id == tables.patients.c.patient_id), isouter=True
         )
         .where(claim.practice_id == practice_id, claim.current_kind == kind, column.balance_cents > 0)
-        .group_by(claim.claim_id, claim.current_payer_id, tables.patients.c.given_name, tables.patients.c.family_name)
-        .order_by(claim.claim_id)
+        .group_by(claim.claim_id, claim.current_payer_id, service_date, tables.patients.c.given_name, tables.patients.c.family_name)
+        .order_by(service_date, claim.claim_id)
         .limit(limit)
     )
     return list(await tx.execute(joined))

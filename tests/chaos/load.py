@@ -166,7 +166,7 @@ class Load:
         """Staff re-drop what is held: as it is, corrected, or written off."""
         async with await visitor.program(self.at) as http:
             base = f"{self.at['services']['invoicing']}/api/practices/{PRACTICE}"
-            for hold in (await http.get(f"{base}/holds")).raise_for_status().json()[:3]:
+            for hold in (await http.get(f"{base}/holds")).raise_for_status().json()["holds"][:3]:
                 decided, body = self._decision(hold["claim_id"])
                 url = f"{base}/claims/{hold['claim_id']}/redrop"
                 answer = await http.post(url, json=body | {"answer": "looked at"}, headers={"Idempotency-Key": self._id()})

@@ -3,16 +3,19 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from services.invoicing import consumers
 from services.invoicing.domain.account import Account
 from services.invoicing.handlers import accounts, days, holds, practices, runs
 from services.invoicing.handlers.holds import Decision
+from services.invoicing.main import build
 from services.invoicing.store.practices import every
 from services.invoicing.tables import metadata
 from shared import ids, migrate
@@ -28,6 +31,7 @@ from shared.events.types import Card
 from shared.messages import Message
 from tests.conftest import Database as Server
 from tests.invoicing.made import NOON, PRACTICE, balances, employer
+from tests.staff import environment
 
 
 @dataclass
@@ -183,6 +187,18 @@ class House:
             submitted_at=self.clock.now,
         )
         await self.send(DISPUTE_SUBMITTED, body)
+
+
+@pytest.fixture
+async def app(house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FastAPI]:
+    """The whole application, at noon."""
+    clock = tmp_path / "clock"
+    clock.write_text(str(int((NOON - datetime.now(UTC)).total_seconds())))
+    environment("invoicing", postgres.urls("invoicing"), monkeypatch, {"CLOCK_FILE": str(clock), "PORTAL_URL": "http://portal"})
+    made = build()
+    yield made
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,21 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from services.posting import consumers
+from services.posting.main import build
 from shared import ids, migrate
 from shared.clock import FixedClock
 from shared.db import Database
 from shared.events import Topic
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED, Charge, ClaimBilled, ClaimPatient, ClaimVoided, Payer
+from shared.events.portal import PaidClaim, PaidInvoice, PaymentCaptured
 from shared.events.registry import TOPICS
+from shared.events.types import Card
 from shared.kafka import Consumption
 from shared.messages import Message
+from tests.staff import environment
 
 BANK = [{"bank_account_id": "b1", "name": "Operating", "last4": "1111"}]
 
@@ -80,6 +85,17 @@ async def posting(postgres: Any) -> AsyncIterator[Posting]:
     await worker.close()
 
 
+@pytest.fixture
+async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    """The whole application, with one claim that waits for its insurance."""
+    await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
+    environment("posting", postgres.urls("posting"), monkeypatch)
+    made = build()
+    yield made
+    await made.state.service.app.close()
+    await made.state.service.worker.close()
+
+
 EMPLOYER = Payer(order=1, kind="corporate", payer_id="E")
 INSURANCE = Payer(order=1, kind="insurance", payer_id="I")
 PATIENT = Payer(order=2, kind="patient", payer_id="p1")
@@ -116,4 +132,33 @@ def voided(claim_id: str, version: int) -> ClaimVoided:
     return ClaimVoided(practice_id="7", claim_id=claim_id, version=version, voided_on=date(2026, 11, 20))
 
 
-__all__ = ["CLAIM_BILLED", "CLAIM_VOIDED", "Posting", "billed", "voided"]
+def captured(
+    payment_id: str, claims: dict[str, int], *, part: int = 1, parts: int = 1, total: int | None = None, version: int = 1
+) -> PaymentCaptured:
+    paid = [
+        PaidClaim(line_id=f"l-{c}", claim_id=c, claim_version=version, claim_revision=0, payer_id="E", amount_cents=cents)
+        for c, cents in claims.items()
+    ]
+    amount = total or sum(claims.values())
+    return PaymentCaptured(
+        practice_id="7",
+        payment_id=payment_id,
+        part=part,
+        parts=parts,
+        account_id="a1",
+        contact_id="k1",
+        amount_cents=amount,
+        captured_at=datetime(2026, 11, 20, 15, tzinfo=UTC),
+        local_date=date(2026, 11, 20),
+        record_number="P-000001",
+        authorization_number="A1",
+        processor="sandbox",
+        processor_ref="ch_1",
+        card=Card(brand="VI", last4="4242"),
+        user_name="PortalDesktop",
+        transaction_type="Webportal CC Payment",
+        invoices=[PaidInvoice(invoice_id="i1", number="100001", state_version=1, amount_cents=amount, claims=paid)],
+    )
+
+
+__all__ = ["CLAIM_BILLED", "CLAIM_VOIDED", "Posting", "billed", "captured", "voided"]

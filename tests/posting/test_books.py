@@ -12,41 +12,11 @@ from services.posting.domain.payment import LineAnswer
 from services.posting.handlers.remittance import post_payment
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
 from shared.events.invoicing import CLAIM_REDROPPED, ClaimRedropped, WriteOff
-from shared.events.portal import PAYMENT_CAPTURED, PaidClaim, PaidInvoice, PaymentCaptured
+from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import CLAIM_ADJUDICATED, CLAIM_BALANCES, CREDIT_STATE, PAYER_ADVANCED, PAYMENT_STATE
-from shared.events.types import Card
-from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed, voided
+from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed, captured, voided
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
-
-
-def captured(
-    payment_id: str, claims: dict[str, int], *, part: int = 1, parts: int = 1, total: int | None = None, version: int = 1
-) -> PaymentCaptured:
-    paid = [
-        PaidClaim(line_id=f"l-{c}", claim_id=c, claim_version=version, claim_revision=0, payer_id="E", amount_cents=cents)
-        for c, cents in claims.items()
-    ]
-    amount = total or sum(claims.values())
-    return PaymentCaptured(
-        practice_id="7",
-        payment_id=payment_id,
-        part=part,
-        parts=parts,
-        account_id="a1",
-        contact_id="k1",
-        amount_cents=amount,
-        captured_at=NOW,
-        local_date=date(2026, 11, 20),
-        record_number="P-000001",
-        authorization_number="A1",
-        processor="sandbox",
-        processor_ref="ch_1",
-        card=Card(brand="VI", last4="4242"),
-        user_name="PortalDesktop",
-        transaction_type="Webportal CC Payment",
-        invoices=[PaidInvoice(invoice_id="i1", number="100001", state_version=1, amount_cents=amount, claims=paid)],
-    )
 
 
 async def balances(posting: Posting, claim_id: str = "c1") -> Any:

@@ -1,28 +1,15 @@
 """Posting's pages and API, through the application on a real database."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from services.posting.main import build
 from shared.auth import unguarded
-from shared.events.ingress import CLAIM_BILLED
-from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed
-from tests.staff import environment, signed_in
+from tests.posting.conftest import Posting
+from tests.staff import signed_in
 
 DEPOSIT = {"day": "11/20/2026", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
-
-
-@pytest.fixture
-async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
-    await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
-    environment("posting", postgres.urls("posting"), monkeypatch)
-    made = build()
-    yield made
-    await made.state.service.app.close()
-    await made.state.service.worker.close()
 
 
 @pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-07", part="one check with one payment batch")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,12 +20,14 @@ from services.invoicing.store import accounts, claims, lists, practices, runs
 from shared import ids
 from shared.auth import Staff, staff
 from shared.http import Problem, whole_number
+from shared.keyset import Cursor, decode_cursor, make_page
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.show import dollars, plural
 
-DRAFTS = 500
-INVOICES = 100
+PAGE = 50
+DRAFTS = 200
+INVOICES = 50
 STALE = "Somebody changed this account since you opened it. Your entries are below; check them against the account, then save again"
 Reader = Annotated[Staff, Depends(staff("accounts:read"))]
 Writer = Annotated[Staff, Depends(staff("accounts:write"))]
@@ -36,11 +39,15 @@ def make_router(service: Service) -> APIRouter:
     db, clock, links = service.app, service.clock, service.settings.staff_links
 
     @router.get("")
-    async def listed(request: Request, practice_id: str, who: Reader, search: str = "") -> Response:
+    async def listed(request: Request, practice_id: str, who: Reader, search: str = "", cursor: str = "") -> Response:
+        search, at = search.strip(), decode_cursor(cursor, str, str)
         async with db.begin(practice_id) as tx:
-            rows = await lists.accounts(tx, practice_id, search.strip())
+            rows = await lists.accounts(tx, practice_id, search, PAGE + 1, at)
             shown = await counts(tx, practice_id)
-        return page(request, "accounts.html.j2", where="Accounts", rows=rows, search=search.strip(), counts=shown, writer=who.may("accounts:write"))
+        return page(
+            request, "accounts.html.j2", where="Accounts", listed=make_page(rows, PAGE, at, lambda row: (row.name, row.account_id)),
+            search=search, query=urlencode({"search": search}) + "&" if search else "", counts=shown, writer=who.may("accounts:write"),
+        )  # fmt: skip
 
     @router.get("/new")
     async def new(request: Request, practice_id: str, who: Writer, payer_id: str = "") -> Response:
@@ -77,8 +84,8 @@ def make_router(service: Service) -> APIRouter:
         return await tab(request, practice_id, account_id, who, "Billing")
 
     @router.get("/{account_id}/invoices")
-    async def invoices(request: Request, practice_id: str, account_id: str, who: Reader) -> Response:
-        return await tab(request, practice_id, account_id, who, "Invoices")
+    async def invoices(request: Request, practice_id: str, account_id: str, who: Reader, cursor: str = "") -> Response:
+        return await tab(request, practice_id, account_id, who, "Invoices", at=decode_cursor(cursor, date, str))
 
     @router.post("/{account_id}")
     async def save_details(request: Request, practice_id: str, account_id: str, who: Writer) -> Response:
@@ -114,6 +121,7 @@ def make_router(service: Service) -> APIRouter:
         name: str,
         form: Mapping[str, Any] | None = None,
         errors: dict[str, str] | None = None,
+        at: Cursor | None = None,
     ) -> Response:
         async with db.begin(practice_id) as tx:
             account = await one(tx, practice_id, account_id)
@@ -122,8 +130,13 @@ def make_router(service: Service) -> APIRouter:
             figures = await lists.account_figures(tx, (practice_id, account_id))
             context: dict[str, Any] = {"counts": await counts(tx, practice_id)}
             if name == "Invoices":
-                context["rows"] = await lists.invoices(tx, practice_id, lists.InvoiceFilter(account_id=account_id), INVOICES, None)
-                context["drafts"] = [(each, left_out(each, account, today)) for each in await runs.drafts(tx, (practice_id, account_id), DRAFTS)]
+                billed = await lists.invoices(tx, practice_id, lists.InvoiceFilter(account_id=account_id), INVOICES + 1, None)
+                context["invoices"] = make_page(billed, INVOICES, None, lambda row: (row.number,))
+                after = (at.values[0], at.values[1]) if at else (date.min, "")
+                waiting = await runs.drafts(tx, (practice_id, account_id), DRAFTS + 1, after)
+                context["more"] = make_page(waiting, DRAFTS, at, lambda draft: (draft.service_date, draft.claim_id)).older
+                context["drafts"] = [(each, left_out(each, account, today)) for each in waiting[:DRAFTS]]
+                context["paged"] = bool(at or context["more"])
         base = f"/staff/{practice_id}/accounts/{account_id}"
         tabs = [("Details", base), ("Billing", f"{base}/billing"), ("Invoices", f"{base}/invoices")]
         if "portal" in links and who.may("contacts:read"):

@@ -1,7 +1,7 @@
 """The hold queue: the list by act-by date at the left, one case at the right (EP-17, EP-28, EP-29)."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,10 +13,12 @@ from services.invoicing.pages.case import case_of, decision_of, typed
 from services.invoicing.pages.words import counts
 from services.invoicing.store import lists, practices
 from shared.auth import Staff, staff
+from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 from shared.web import page, redirect
 from shared.web.show import plural, short_day
 
+PAGE = 50
 Worker = Annotated[Staff, Depends(staff("holds:work"))]
 
 
@@ -25,28 +27,35 @@ def make_router(service: Service) -> APIRouter:
     db, clock = service.app, service.clock
 
     @router.get("")
-    async def queue(request: Request, practice_id: str, who: Worker) -> Response:
-        return await show(request, practice_id, None)
+    async def queue(request: Request, practice_id: str, who: Worker, cursor: str = "") -> Response:
+        return await show(request, practice_id, None, cursor)
 
     @router.get("/{claim_id:path}")
-    async def case(request: Request, practice_id: str, claim_id: str, who: Worker) -> Response:
-        return await show(request, practice_id, claim_id)
+    async def case(request: Request, practice_id: str, claim_id: str, who: Worker, cursor: str = "") -> Response:
+        return await show(request, practice_id, claim_id, cursor)
 
     async def show(
-        request: Request, practice_id: str, claim_id: str | None, form: Mapping[str, str] | None = None, errors: dict[str, str] | None = None
+        request: Request,
+        practice_id: str,
+        claim_id: str | None,
+        cursor: str = "",
+        form: Mapping[str, str] | None = None,
+        errors: dict[str, str] | None = None,
     ) -> Response:
+        place = decode_cursor(cursor, date, datetime, str)
         async with db.begin(practice_id) as tx:
             practice = await practices.get(tx, practice_id)
-            rows = await lists.hold_queue(tx, practice_id)
-            first = rows[0].claim_id if rows else None
+            queue = make_page(await lists.hold_queue(tx, practice_id, PAGE + 1, place), PAGE, place, lists.hold_key)
+            first = queue.items[0].claim_id if queue.items else None
             at = claim_id or first
             found = await case_of(tx, practice, (practice_id, at), clock.business(), form) if at else None
             shown = await counts(tx, practice_id)
         today = practice.today(clock.business())
         return page(
-            request, "holds.html.j2", status=422 if errors else 200, where="Holds", queue=rows, case=found, chosen=claim_id is not None,
-            values=typed(found, form) if found else {}, errors=errors or {}, reasons={code: words for code, (words, _) in rules.REASONS.items()},
-            acts=lambda due: act_badge(due, today), counts=shown, practice_id=practice_id,
+            request, "holds.html.j2", status=422 if errors else 200, where="Holds", queue=queue, cursor=cursor, case=found,
+            chosen=claim_id is not None, values=typed(found, form) if found else {}, errors=errors or {},
+            reasons={code: words for code, (words, _) in rules.REASONS.items()}, acts=lambda due: act_badge(due, today),
+            counts=shown, practice_id=practice_id,
         )  # fmt: skip
 
     @router.post("/{claim_id:path}")
@@ -57,7 +66,7 @@ def make_router(service: Service) -> APIRouter:
             found = await case_of(tx, await practices.get(tx, practice_id), key, now, form)
         decision, errors = decision_of(found, form)
         if errors or form.get("do") == "show":
-            return await show(request, practice_id, claim_id, form, errors)
+            return await show(request, practice_id, claim_id, "", form, errors)
         try:
             async with db.begin(practice_id) as tx:
                 if form.get("do") == "keep":
@@ -65,7 +74,7 @@ def make_router(service: Service) -> APIRouter:
                 else:
                     await holds.redrop(tx, now, key, decision, who.user_name)
         except Refused as error:
-            return await show(request, practice_id, claim_id, form, {"": str(error)})
+            return await show(request, practice_id, claim_id, "", form, {"": str(error)})
         if form.get("do") == "keep":
             return redirect(request, request.url.path, "Saved.", "The claim stays on HOLD until it is re-dropped.")
         again = "The invoice is sent again tomorrow, once posting has the change."

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -86,9 +86,11 @@ async def names(tx: AsyncConnection, practice_id: str) -> dict[str, str]:
     return {row.account_id: row.name for row in rows}
 
 
-async def every(tx: AsyncConnection, practice_id: str) -> list[Account]:
-    """All accounts of a practice, by name."""
-    return [_account(row) for row in await tx.execute(_select().where(account.c.practice_id == practice_id).order_by(account.c.name))]
+async def listed(tx: AsyncConnection, practice_id: str, limit: int, after: tuple[str, str] = ("", "")) -> list[Account]:
+    """Accounts of a practice by name, from `after` (name, account id) on."""
+    by = account.c.name, account.c.account_id
+    wanted = _select().where(account.c.practice_id == practice_id, tuple_(*by) > after).order_by(*by).limit(limit)
+    return [_account(row) for row in await tx.execute(wanted)]
 
 
 async def of_payer(tx: AsyncConnection, practice_id: str, payer_id: str) -> tuple[str, str] | None:

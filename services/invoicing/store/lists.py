@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.store import Key
 from shared.events.invoicing import InvoiceLineState
+from shared.keyset import Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +91,35 @@ async def invoices(
     return [InvoiceListed(*row) for row in rows]
 
 
-async def accounts(tx: AsyncConnection, practice_id: str, search: str = "") -> list[AccountListed]:
-    """Accounts by name, found by name or payer id, with what they owe."""
+async def accounts(tx: AsyncConnection, practice_id: str, search: str, limit: int, at: Cursor | None) -> list[AccountListed]:
+    """Accounts by name, found by name or payer id, with what they owe; from `at` (name, account id) on, or back from it."""
+    past, order, values = _past(at, "a.name", "a.account_id")
     rows = await tx.execute(
         text(
-            "SELECT a.account_id, a.name, coalesce(p.ids, '') AS payer_ids, a.frequency, a.next_run_on, coalesce(i.open_invoices, 0)::int,"
-            " coalesce(i.overdue_cents, 0)::bigint, coalesce(i.balance_cents, 0)::bigint FROM account a"
-            " LEFT JOIN (SELECT account_id, string_agg(payer_id, ', ' ORDER BY payer_id) AS ids FROM account_payer"
-            "  WHERE practice_id = :practice_id GROUP BY account_id) p USING (account_id)"
-            " LEFT JOIN (SELECT account_id, count(*) AS open_invoices, sum(balance_cents) AS balance_cents,"
-            "   sum(balance_cents) FILTER (WHERE status = 'overdue') AS overdue_cents"
-            "  FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' GROUP BY account_id) i USING (account_id)"
+            "SELECT a.account_id, a.name, coalesce(p.ids, '') AS payer_ids, a.frequency, a.next_run_on, i.open_invoices, i.overdue_cents,"
+            " i.balance_cents FROM account a"
+            " CROSS JOIN LATERAL (SELECT string_agg(payer_id, ', ' ORDER BY payer_id) AS ids FROM account_payer"
+            "  WHERE practice_id = a.practice_id AND account_id = a.account_id) p"
+            " CROSS JOIN LATERAL (SELECT count(*)::int AS open_invoices, coalesce(sum(balance_cents), 0)::bigint AS balance_cents,"
+            "   coalesce(sum(balance_cents) FILTER (WHERE status = 'overdue'), 0)::bigint AS overdue_cents"
+            "  FROM invoice WHERE practice_id = a.practice_id AND account_id = a.account_id AND status <> 'closed') i"
             " WHERE a.practice_id = :practice_id AND (:search = '' OR a.name ILIKE '%' || :search || '%' OR p.ids LIKE '%' || :search || '%')"
-            " ORDER BY a.name, a.account_id LIMIT 500"
+            f" AND {past} ORDER BY {order} LIMIT :limit"
         ),
-        {"practice_id": practice_id, "search": search},
+        {"practice_id": practice_id, "search": search, "limit": limit, **values},
     )
     return [AccountListed(*row) for row in rows]
+
+
+def _past(at: Cursor | None, *by: str) -> tuple[str, str, dict[str, Any]]:
+    """Condition, order and parameters of a list in rising order from a cursor on, or from its newer side backwards."""
+    back = at is not None and at.newer
+    order = ", ".join(f"{each} DESC" if back else each for each in by)
+    if at is None:
+        return "true", order, {}
+    names = [f"past{n}" for n in range(len(by))]
+    condition = f"({', '.join(by)}) {'<' if back else '>'} ({', '.join(':' + name for name in names)})"
+    return condition, order, dict(zip(names, at.values, strict=True))
 
 
 async def account_figures(tx: AsyncConnection, account: Key) -> dict[str, int]:
@@ -124,22 +137,31 @@ async def account_figures(tx: AsyncConnection, account: Key) -> dict[str, int]:
     return dict(row._mapping)
 
 
-async def hold_queue(tx: AsyncConnection, practice_id: str, limit: int = 200) -> Sequence[HoldListed]:
-    """Claims on HOLD, the one to act on first at the top."""
+async def hold_queue(tx: AsyncConnection, practice_id: str, limit: int, at: Cursor | None) -> Sequence[HoldListed]:
+    """Claims on HOLD, the one to act on first at the top; from `at` (act by, held at, claim) on, or back from it."""
+    past, order, values = _past(at, "q.act_by", "q.held_at", "q.claim_id")
     rows = await tx.execute(
         text(
-            "SELECT h.claim_id, min(h.act_by) AS act_by, min(h.held_at) AS held_at, (array_agg(h.kick_code ORDER BY h.act_by, h.hold_no))[1] AS code,"
-            " (array_agg(h.reason ORDER BY h.act_by, h.hold_no))[1] AS reason, (array_agg(h.source ORDER BY h.act_by, h.hold_no))[1] AS source,"
-            " coalesce(max(a.name), '') AS account, coalesce(max(l.balance_cents), max(c.total_cents), 0) AS balance_cents, count(*)::int AS holds"
-            " FROM hold h LEFT JOIN claim c USING (practice_id, claim_id)"
-            " LEFT JOIN invoice_line l ON l.practice_id = h.practice_id AND l.claim_id = h.claim_id AND NOT l.withdrawn"
+            "SELECT q.claim_id, q.act_by, q.held_at, q.code, q.reason, q.source, coalesce(a.name, '') AS account,"
+            " coalesce(l.balance_cents, c.total_cents, 0) AS balance_cents, q.holds FROM"
+            " (SELECT practice_id, claim_id, min(act_by) AS act_by, min(held_at) AS held_at, count(*)::int AS holds,"
+            "   (array_agg(kick_code ORDER BY act_by, hold_no))[1] AS code, (array_agg(reason ORDER BY act_by, hold_no))[1] AS reason,"
+            "   (array_agg(source ORDER BY act_by, hold_no))[1] AS source"
+            "  FROM hold WHERE practice_id = :practice_id AND closed_at IS NULL GROUP BY practice_id, claim_id) q"
+            " LEFT JOIN claim c ON c.practice_id = q.practice_id AND c.claim_id = q.claim_id"
+            " LEFT JOIN invoice_line l ON l.practice_id = q.practice_id AND l.claim_id = q.claim_id AND NOT l.withdrawn"
             " LEFT JOIN account_payer p ON p.practice_id = c.practice_id AND p.payer_id = c.payer_id AND c.payer_kind = 'corporate'"
             " LEFT JOIN account a ON a.practice_id = p.practice_id AND a.account_id = p.account_id"
-            " WHERE h.practice_id = :practice_id AND h.closed_at IS NULL GROUP BY h.claim_id ORDER BY 2, 3, 1 LIMIT :limit"
+            f" WHERE {past} ORDER BY {order} LIMIT :limit"
         ),
-        {"practice_id": practice_id, "limit": limit},
+        {"practice_id": practice_id, "limit": limit, **values},
     )
     return [HoldListed(*row) for row in rows]
+
+
+def hold_key(row: HoldListed) -> tuple[date, datetime, str]:
+    """A claim's place in the hold queue."""
+    return row.act_by, row.held_at, row.claim_id
 
 
 async def hold_count(tx: AsyncConnection, practice_id: str) -> int:

@@ -45,9 +45,10 @@ async def candidates(tx: AsyncConnection, account: Key, today: date, first: date
     return [(account[0], row.claim_id) for row in await tx.execute(found, values)]
 
 
-async def drafts(tx: AsyncConnection, account: Key, limit: int) -> list[Draft]:
-    """All claims that wait for this account's runs, those too that the next one leaves out."""
-    return await _drafts(tx, OPEN.format(payer="") + " AND p.account_id = :account_id", account[0], limit, {"account_id": account[1]})
+async def drafts(tx: AsyncConnection, account: Key, limit: int, after: tuple[date, str] = (date.min, "")) -> list[Draft]:
+    """Claims that wait for this account's runs, those too that the next one leaves out; from `after` (service date, claim) on."""
+    which = OPEN.format(payer="") + " AND p.account_id = :account_id AND (c.service_date, c.claim_id) > (:day, :claim)"
+    return await _drafts(tx, which, account[0], limit, {"account_id": account[1], "day": after[0], "claim": after[1]})
 
 
 async def nobody_pays(tx: AsyncConnection, practice_id: str, limit: int, after: str = "") -> list[Draft]:
