@@ -50,6 +50,7 @@ class AccountIn(BaseModel):
     address: AddressIn
     phone: Annotated[str, Field(max_length=40)] = ""
     net_days: int = 30
+    reissue_restarts_terms: bool = False
     payer_ids: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=100)]
     po_number: Annotated[str, Field(max_length=60)] | None = None
     frequency: Literal["daily", "weekly", "monthly"] = "weekly"

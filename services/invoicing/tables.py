@@ -72,6 +72,7 @@ account = Table(
     Column("address", JSONB, nullable=False),
     words("phone"),
     Column("net_days", Integer, nullable=False),
+    Column("reissue_restarts_terms", Boolean, nullable=False),
     Column("po_number", Text),
     words("frequency"),
     Column("weekday", Integer),

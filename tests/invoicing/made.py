@@ -80,6 +80,7 @@ def employer(account_id: str = "a1", payers: tuple[str, ...] = ("e1",), **more: 
         "address": HOME,
         "phone": "555-255-6149",
         "net_days": 30,
+        "reissue_restarts_terms": False,
         "payer_ids": payers,
         "po_number": None,
         "frequency": "daily",

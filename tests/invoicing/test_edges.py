@@ -6,7 +6,7 @@ import pytest
 
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, ClaimHoldRequested
 from tests.invoicing.conftest import House
-from tests.invoicing.made import NOON, claim
+from tests.invoicing.made import NOON, claim, employer
 from tests.together import together
 
 CORRECTED = replace(claim(), charges=[replace(claim().charges[0], amount_cents=14500)])
@@ -42,6 +42,29 @@ async def test_a_new_hold_calls_the_reissue_off_until_the_next_redrop(house: Hou
     assert await house.one("SELECT reissue_on FROM claim") == house.clock.now.date().replace(day=6)
     await house.day()
     assert len((await house.events())["invoice.reissued"]) == 1
+
+
+@pytest.mark.req("EP-12", "EP-17")
+@pytest.mark.parametrize(("restarts", "due", "shown"), [(False, "2026-12-04", "overdue"), (True, "2027-01-05", "due")])
+async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_account_says_so(
+    house: House, restarts: bool, due: str, shown: str
+) -> None:
+    await house.account(employer(reissue_restarts_terms=restarts), 1)
+    await house.bill(claim(), claim("c2"))
+    await house.run()
+    await house.day(31)
+    assert [(await house.line(each)).status for each in ("c1", "c2")] == ["overdue", "overdue"]
+    await house.dispute()
+    await house.redrop(corrections={"c1-1": 14500})
+    await house.events()
+    await house.day()
+    await house.posting(CORRECTED, 2, revision=1)
+    fact = (await house.events())["invoice.reissued"][0]
+    assert (fact.due_on.isoformat(), (await house.invoice()).due_on.isoformat()) == (due, due)
+    assert [(await house.line(each)).status for each in ("c1", "c2")] == [shown, shown]
+    assert await house.one("SELECT frozen->'invoice'->>'due_on' FROM issue ORDER BY no DESC LIMIT 1") == due
+    await house.day(31)
+    assert [fact.kind for fact in (await house.events()).get("invoice.overdue", [])] == (["overdue"] if restarts else [])
 
 
 @pytest.mark.req("EP-17")

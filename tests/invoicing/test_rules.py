@@ -155,7 +155,7 @@ def test_overdue_is_said_once_and_again_after_the_accounts_days(status: str, tol
 
 
 def open_invoice(status: str = "due") -> Invoice:
-    return Invoice("p1", "i1", "000123", "a1", status, TODAY, TODAY, TODAY, None, None, 0, 100, 60, None, None, ())
+    return Invoice("p1", "i1", "000123", "a1", status, TODAY, TODAY, TODAY, None, None, 0, 100, 60, None, None, None, ())
 
 
 @pytest.mark.req("EP-12", "EP-17")
@@ -167,6 +167,27 @@ def test_a_closed_invoice_closes_once_is_not_sent_again_and_may_open_again() -> 
     assert invoice.turn(closed, paid, (), Fact.REISSUED, True, TODAY) is None
     opened = invoice.turn(closed, Totals(1, 0, Money(100, 40), 0), (), None, False, TODAY)
     assert opened is not None and (opened.state.status, opened.state.version, opened.facts) == ("due", closing.state.version + 1, ())
+
+
+@pytest.mark.req("EP-12")
+@pytest.mark.parametrize(
+    ("restart", "told", "left", "due", "status"),
+    [
+        (None, Fact.REISSUED, 100, 0, "overdue"),
+        (30, Fact.REISSUED, 100, 40, "due"),
+        (0, Fact.REISSUED, 100, 10, "due"),
+        (30, None, 100, 0, "overdue"),
+        (30, Fact.OVERDUE_AGAIN, 100, 0, "overdue"),
+        (30, Fact.REISSUED, 0, 0, "closed"),
+    ],
+)
+def test_a_reissue_moves_due_by_only_where_it_restarts_the_terms(restart: int | None, told: Fact | None, left: int, due: int, status: str) -> None:
+    """Days are counted from the first due-by; today is ten days after it, and overdue was told the day after it."""
+    told_on = TODAY + timedelta(days=1)
+    late = replace(open_invoice("overdue"), overdue_on=told_on, told_on=told_on, restart_days=restart)
+    turn = invoice.turn(late, Totals(1, 0, Money(100, 100 - left), 0), (), told, True, TODAY + timedelta(days=10))
+    assert turn is not None and (turn.state.due_on, turn.state.status) == (TODAY + timedelta(days=due), status)
+    assert (turn.state.overdue_on is None, turn.told_on is None) == ((True, True) if due else (False, False))
 
 
 def test_an_unchanged_invoice_is_not_published_again() -> None:

@@ -22,6 +22,7 @@ class Account:
     address: Address
     phone: str
     net_days: int
+    reissue_restarts_terms: bool
     payer_ids: tuple[str, ...]
     po_number: str | None
     frequency: Frequency

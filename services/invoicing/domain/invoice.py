@@ -47,7 +47,10 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """An invoice as it stands, with what of its account decides about it; `state` is None before it was first published."""
+    """An invoice as it stands, with what of its account decides about it; `state` is None before it was first published.
+
+    `restart_days` are the account's net days where a re-issue restarts the terms.
+    """
 
     practice_id: str
     invoice_id: str
@@ -62,6 +65,7 @@ class Invoice:
     closing_no: int
     original_cents: int
     overdue_again_days: int
+    restart_days: int | None
     trace: str | None
     state: InvoiceState | None
     issues: tuple[Issue, ...]
@@ -117,9 +121,14 @@ def line_status(line: Line, due_on: date, today: date) -> LineStatus:
     return "overdue" if is_overdue(due_on, today) else "due"
 
 
-def due_on(first_billed_on: date, net_days: int) -> date:
-    """The day by which to pay; a re-issue does not move it."""
-    return first_billed_on + timedelta(days=net_days)
+def due_on(billed_on: date, net_days: int) -> date:
+    """The day by which to pay."""
+    return billed_on + timedelta(days=net_days)
+
+
+def due_after_reissue(invoice: Invoice, today: date) -> date:
+    """A re-issue moves the day by which to pay only where the account says that it restarts the terms (EP-12)."""
+    return invoice.due_on if invoice.restart_days is None else due_on(today, invoice.restart_days)
 
 
 def is_overdue(due: date, today: date) -> bool:
@@ -146,7 +155,10 @@ def turn(invoice: Invoice, sums: Totals, paid: Sequence[Paid], told: Fact | None
     """The invoice's next state and facts, or None where nothing changes. `told` is what happens to it now; a closed one is not sent again."""
     pending = sum(each.asked_cents for each in paid if each.standing == "pending")
     sums = replace(sums, pending_cents=pending)
-    now = status(sums, invoice.due_on, today)
+    due = due_after_reissue(invoice, today) if told is Fact.REISSUED and sums.money.balance else invoice.due_on
+    if due != invoice.due_on:  # the new day is told overdue for the first time again
+        invoice = replace(invoice, due_on=due, overdue_on=None, told_on=None)
+    now = status(sums, due, today)
     closing = now == "closed" and invoice.status != "closed"
     fact = told or (reminder(now, invoice.told_on, invoice.overdue_again_days, today) if remind else None)
     if now == "closed":

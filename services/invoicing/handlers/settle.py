@@ -75,6 +75,12 @@ async def settle(
     today = {practice_id: each.today(now) for practice_id, each in known.items()}
     lines = [_withdrawn(line, found[line.claim]) for line in await invoices.lines_of(tx, found)]
     redo = await _reissues(tx, lines, found, today)
+    if restarted := await _restarted(tx, redo, today):
+        # Every line of such an invoice has the new day. The invoice's lock keeps the other claims on it as they are.
+        others = await claims.load(tx, await invoices.claims_on(tx, restarted) - set(found))
+        found |= others
+        lines += [_withdrawn(line, others[line.claim]) for line in await invoices.lines_of(tx, others) if line.invoice in restarted]
+        lines = [replace(line, due_on=restarted.get(line.invoice, line.due_on)) for line in lines]
     done = Settled()
     await _lines(tx, lines, found, today, traces, done)
     wanted = {line.invoice for line in lines} | set(headers)
@@ -109,6 +115,12 @@ async def _reissues(tx: AsyncConnection, lines: Sequence[LineRow], found: dict[K
     for key in over:
         found[key] = replace(found[key], redrop=None)
     return redo
+
+
+async def _restarted(tx: AsyncConnection, redo: Iterable[Key], today: Mapping[str, date]) -> dict[Key, date]:
+    """The day by which to pay of those invoices to send again whose account restarts the terms."""
+    known = await invoices.find(tx, redo) if redo else {}
+    return {key: rules.due_after_reissue(each, today[key[0]]) for key, each in known.items() if each.restart_days is not None}
 
 
 async def _lines(

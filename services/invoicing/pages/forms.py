@@ -11,6 +11,7 @@ from shared.events.types import Address
 from shared.http import whole_number
 from shared.web.show import parse_day, staff_day
 
+BOXES = ("reissue_restarts_terms", "show_adjustments", "cover_sheet")
 MASKS = ("birth_date", "diagnosis", "employee_id", "hide_procedures")
 
 
@@ -24,6 +25,7 @@ def new_account(practice_id: str, account_id: str, payer_id: str = "") -> Accoun
         address=Address(line1="", line2=None, city="", state="", zip=None),
         phone="",
         net_days=30,
+        reissue_restarts_terms=False,
         payer_ids=(payer_id,) if payer_id else (),
         po_number=None,
         frequency="weekly",
@@ -42,7 +44,7 @@ def new_account(practice_id: str, account_id: str, payer_id: str = "") -> Accoun
 def account_form(account: Account) -> dict[str, str]:
     """An account as text for its fields; boxes hold `yes` or nothing."""
     address = account.address
-    boxes = {"show_adjustments": account.show_adjustments, "cover_sheet": account.cover_sheet}
+    boxes = {name: getattr(account, name) for name in BOXES}
     boxes |= {f"mask_{name}": getattr(account.mask, name) for name in MASKS}
     return {
         "version": str(account.version),
@@ -128,6 +130,7 @@ def edited(account: Account, form: Mapping[str, Any], parts: Collection[str]) ->
             weekday=typed("weekday", whole(0, 6), 0) if frequency == "weekly" else None,
             month_day=typed("month_day", whole(1, 28), 1) if frequency == "monthly" else None,
             overdue_again_days=typed("overdue_again_days", whole(60, 200), account.overdue_again_days),
+            reissue_restarts_terms=bool(form.get("reissue_restarts_terms")),
             show_adjustments=bool(form.get("show_adjustments")),
             cover_sheet=bool(form.get("cover_sheet")),
             mask=Mask(**{name: bool(form.get(f"mask_{name}")) for name in MASKS}),

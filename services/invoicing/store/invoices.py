@@ -93,7 +93,7 @@ async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoic
     """Invoices as they stand."""
     rows = await tx.execute(
         sql(
-            "SELECT i.*, a.overdue_again_days,"
+            "SELECT i.*, a.overdue_again_days, CASE WHEN a.reissue_restarts_terms THEN a.net_days END AS restart_days,"
             " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
             "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
             f" FROM {WANT}{joined('invoice', 'i', 'invoice_id')}"
@@ -107,7 +107,7 @@ async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoic
 def _invoice(row: Any) -> Invoice:
     return Invoice(
         row.practice_id, row.invoice_id, number_text(row.number), row.account_id, row.status, row.first_billed_on, row.last_billed_on, row.due_on,
-        row.overdue_on, row.overdue_told_on, row.closing_no, row.original_cents, row.overdue_again_days, row.trace,
+        row.overdue_on, row.overdue_told_on, row.closing_no, row.original_cents, row.overdue_again_days, row.restart_days, row.trace,
         msgspec.convert(row.state, InvoiceState) if row.state else None,
         tuple(msgspec.convert(row.issues, list[Issue])) if row.issues else (),
     )  # fmt: skip
@@ -140,6 +140,7 @@ async def save(tx: AsyncConnection, turns: Sequence[Turn]) -> None:
             "invoice_id": turn.state.invoice_id,
             "status": turn.state.status,
             "last_billed_on": turn.state.last_billed_on,
+            "due_on": turn.state.due_on,
             "overdue_on": turn.state.overdue_on,
             "overdue_told_on": turn.told_on,
             "closing_no": turn.state.closing_no,
