@@ -121,8 +121,8 @@ async def _take_in(tx: AsyncConnection, captures: Sequence[tuple[Message[Any], C
 
 async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str | None, practice: Any) -> None:
     at = capture.practice_id, capture.payment_id
+    batch_id = await batches.of_the_day(tx, practice, capture.source, capture.local_date)
     if at not in books.payments:
-        batch_id = await batches.of_the_day(tx, practice, capture.source, capture.local_date)
         books.payments[at] = Payment(*at, capture.source, capture.payer, capture.amount_cents, capture.parts, batch_id)
         books.shares[at] = {}
         books.details[at] = {
@@ -134,9 +134,10 @@ async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str 
             "card_brand": capture.card.brand,
             "card_last4": capture.card.last4,
         }
-    payment = books.payments[at]
-    books.payments[at] = replace(payment, parts_posted=payment.parts_posted | {capture.part})
-    await batches.raise_by(tx, capture.practice_id, payment.batch_id, capture.cents)
+    # A part that comes after its day's close goes to the next batch: a closed one never changes.
+    payment = replace(books.payments[at], parts_posted=books.payments[at].parts_posted | {capture.part}, batch_id=batch_id)
+    books.payments[at] = payment
+    await batches.raise_by(tx, capture.practice_id, batch_id, capture.cents)
     for part in capture.claims:
         key = capture.practice_id, part.claim_id
         # A claim that was named before, in this part or an earlier one, keeps what of it waits.
