@@ -197,7 +197,7 @@ def make_router(service: Service) -> APIRouter:
     async def redrop(practice_id: str, claim_id: str, body: DecisionIn, request: Request) -> Response:
         async def decide(tx: AsyncConnection) -> Any:
             await holds.redrop(tx, clock.business(), (practice_id, claim_id), body.decision(), who(request))
-            return {"claim_id": claim_id, "holds": 0}
+            return {"claim_id": claim_id}
 
         return await once(request, practice_id, f"redrop {claim_id}", decide)
 

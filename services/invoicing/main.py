@@ -9,6 +9,7 @@ from services.invoicing import api, api_papers, consumers, jobs, pages
 from services.invoicing.domain.claim import Refused
 from services.invoicing.settings import Settings
 from services.invoicing.store import practices
+from services.invoicing.store.practices import Absent
 from shared.http import Problem, answer_problem
 from shared.service import make_service
 
@@ -28,7 +29,11 @@ def build() -> FastAPI:
     async def refused(request: Request, error: Exception) -> Response:
         return await answer_problem(request, Problem(409, "This cannot be done", f"{error}."))
 
+    async def absent(request: Request, error: Exception) -> Response:
+        return await answer_problem(request, Problem(404, detail=f"{error}."))
+
     routers = [api.make_router(service), api_papers.make_router(service), *pages.make_routers(service)]
     app = service.http(routers, practices=names)
     app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(Absent, absent)
     return app

@@ -72,7 +72,7 @@ async def test_a_program_works_a_case_once_per_key(app: FastAPI, house: House) -
         assert [each["claim_id"] for each in (await client.get("/api/practices/p1/holds")).json()["holds"]] == ["c1"]
         for _ in range(2):
             answer = await client.post("/api/practices/p1/claims/c1/redrop", json=body, headers={"Idempotency-Key": "k"})
-            assert answer.status_code == 200
+            assert (answer.status_code, answer.json()) == (200, {"claim_id": "c1"})
         answer = await client.post("/api/practices/p1/claims/c1/redrop", json=body, headers={"Idempotency-Key": "other"})
         assert answer.status_code == 409
         assert (await client.post("/api/practices/p1/claims/c1/holds", json={"reason": "Look again"})).status_code == 204

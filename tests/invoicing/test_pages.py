@@ -24,6 +24,17 @@ async def test_a_wrong_address_leads_back_to_the_first_page(app: FastAPI) -> Non
         assert str((await browser.get("/")).url).startswith("http://invoicing/staff")
 
 
+@pytest.mark.parametrize("address", ["invoices", "holds", "settings", "accounts/a1"])
+async def test_an_unknown_practice_is_not_found(app: FastAPI, address: str) -> None:
+    async with signed_in(app, "billing_admin", "practice_admin") as browser:
+        assert (await browser.get(f"/staff/nowhere/{address}")).status_code == 404
+        assert (await browser.post("/staff/nowhere/invoices/run")).status_code == 404
+        assert (await browser.post("/staff/nowhere/settings", data={"display_name": "X", "colour": "#0B5F6B"})).status_code == 404
+        key = {"Idempotency-Key": "k"}
+        assert (await browser.post("/api/practices/nowhere/runs", json={}, headers=key)).status_code == 404
+        assert (await browser.post("/api/practices/nowhere/claims/c1/redrop", json={}, headers=key)).status_code == 404
+
+
 @pytest.mark.req("PF-08")
 async def test_a_role_that_may_not_is_refused_in_words(app: FastAPI) -> None:
     async with signed_in(app, "poster") as browser:

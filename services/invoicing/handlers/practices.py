@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Refused
 from services.invoicing.store import practices
-from services.invoicing.store.practices import Practice
+from services.invoicing.store.practices import Absent, Practice
 from services.invoicing.tables import MEBIBYTE
 from shared import outbox
 from shared.events.invoicing import PRACTICE_STATE, Brand, PracticeState
@@ -42,10 +42,10 @@ async def set_up(tx: AsyncConnection, now: datetime, asked: Mapping[str, Any], l
 async def rebrand(
     tx: AsyncConnection, now: datetime, practice_id: str, version: int, display_name: str, colour: str, logo_id: str | None, logo_alt: str
 ) -> PracticeState:
-    """The name and look that employers see. Raises Refused, also when somebody saved since `version` was read."""
+    """The name and look that employers see. Raises Absent, and Refused, also when somebody saved since `version` was read."""
     known = await practices.lock(tx, practice_id)
     if known is None:
-        raise Refused(f"There is no practice {practice_id}")
+        raise Absent(f"There is no practice {practice_id}")
     if known.state.version != version:
         raise Refused("Somebody changed these settings since you opened them. Look at them again, then save")
     if not display_name.strip():

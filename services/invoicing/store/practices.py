@@ -19,6 +19,10 @@ from shared.clock import local_date
 from shared.events.invoicing import PracticeState
 
 
+class Absent(LookupError):
+    """No practice has the id that an address names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Practice:
     """A practice: what all services know of it, and what only invoicing keeps."""
@@ -52,10 +56,10 @@ async def find(tx: AsyncConnection, practice_id: str) -> Practice | None:
 
 
 async def get(tx: AsyncConnection, practice_id: str) -> Practice:
-    """A practice that has to be there. Raises Refused where it is not."""
+    """The practice that an address names. Raises Absent where it is not there."""
     found = await find(tx, practice_id)
     if found is None:
-        raise Refused(f"There is no practice {practice_id}")
+        raise Absent(f"There is no practice {practice_id}")
     return found
 
 
