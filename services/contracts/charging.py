@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import store, tables
-from services.contracts.domain.charge import RETRY_DAYS, ChargeStatus, move
+from services.contracts.domain.charge import ChargeStatus, move, retry_in
 from services.contracts.domain.contract import Status
 from services.contracts.handlers.charges import TIMER, look_again
 from services.contracts.handlers.publish import publish
@@ -26,6 +26,7 @@ from shared.events.contracts import CHARGE_FAILED, CONTRACT_CHARGED, ChargedClai
 from shared.events.types import Card
 from shared.gateway import Answer, Gateway, Unknown
 from shared.outbox import Outgoing
+from shared.web.show import staff_day
 
 log = logging.getLogger(__name__)
 S = ChargeStatus
@@ -153,13 +154,15 @@ class Charging:
         OUTCOMES.labels("captured").inc()
 
     async def _declined(self, tx: AsyncConnection, row: Any, answer: Answer, trace: str | None) -> None:
-        """A soft decline is tried again after some days, a hard one ends the charge (CF-08)."""
-        soft = answer.decline is not None and answer.decline.kind == "soft" and row.tries <= len(RETRY_DAYS)
+        """A soft decline is tried again after some days, a hard one ends the charge (CF-08); notifier tells patient and practice."""
         now = self.clock.business()
-        again = now + timedelta(days=RETRY_DAYS[row.tries - 1]) if soft else None
-        await self._not_taken(tx, row, again, "the card was declined", trace)
-        version = (await store.contract_of(tx, row.practice_id, row.contract_id)).version
+        pause = retry_in(answer.decline.kind if answer.decline else "hard", row.tries)
+        again = now + pause if pause else None
         practice = await store.body(tx, tables.practices, row.practice_id)
+        retry_on = local_date(again, practice["zone"] if practice else "UTC") if again else None
+        reason = f"the card was declined; the next try is on {staff_day(retry_on)}" if retry_on else "the card was declined"
+        await self._not_taken(tx, row, again, reason, trace)
+        version = (await store.contract_of(tx, row.practice_id, row.contract_id)).version
         body = ChargeFailed(
             practice_id=row.practice_id,
             contract_id=str(row.contract_id),
@@ -169,8 +172,8 @@ class Charging:
             payment_id=row.attempt_id,
             amount_cents=row.submitted_cents,
             failed_at=now,
-            kind="soft" if soft else "hard",
-            retry_on=local_date(again, practice["zone"] if practice else "UTC") if again else None,
+            kind="soft" if again else "hard",
+            retry_on=retry_on,
         )
         await outbox.append(tx, now, [Outgoing(CHARGE_FAILED, body, trace)])
         OUTCOMES.labels("declined").inc()

@@ -36,6 +36,8 @@ WORDS = {
     "paused": ("Paused", "overdue"),
 }
 
+STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Tried again"}
+
 
 def make_router(service: Service) -> APIRouter:
     """The router of the contracts' pages."""
@@ -55,6 +57,16 @@ def make_router(service: Service) -> APIRouter:
             found = make_page((await tx.execute(listed.order_by(order).limit(PAGE + 1))).all(), PAGE, at, lambda row: (row.contract_id,))
         context: dict[str, Any] = {"rows": found.items, "newer": found.newer, "older": found.older, "words": WORDS}
         return page(request, "agreements.html.j2", where="Agreements", chosen=status, **context)
+
+    @router.get("/staff/{practice_id}/agreements/charges")
+    async def stopped(request: Request, practice_id: str, who: Reader, status: str = "", cursor: str = "") -> Response:
+        at = decode_cursor(cursor or None, str)
+        chosen = status if status in STOPPED else ""
+        async with service.app.begin(practice_id) as tx:
+            rows = await store.stopped_charges(tx, practice_id, chosen, at, PAGE + 1)
+        found = make_page(rows, PAGE, at, lambda row: (row.charge_id,))
+        context: dict[str, Any] = {"rows": found.items, "newer": found.newer, "older": found.older, "words": WORDS, "states": STOPPED}
+        return page(request, "charges.html.j2", where="Agreements", chosen=chosen, **context)
 
     @router.get("/staff/{practice_id}/agreements/{contract_id}")
     async def agreement(request: Request, practice_id: str, contract_id: int, who: Reader) -> Response:

@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import Row, and_, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import tables
 from services.contracts.domain.charge import COUNTED, Balance, ChargeStatus, Posted, Taken
 from services.contracts.domain.contract import Status
+from shared.keyset import Cursor
 
 contract, charge, balance = tables.contracts.c, tables.charges.c, tables.balances.c
 
@@ -70,6 +71,20 @@ async def charges_of(tx: AsyncConnection, practice_id: str, contract_id: int) ->
     """All charges of a contract, oldest first."""
     where = (charge.practice_id == practice_id, charge.contract_id == contract_id)
     return list(await tx.execute(select(tables.charges).where(*where).order_by(charge.made_at, charge.charge_id)))
+
+
+async def stopped_charges(tx: AsyncConnection, practice_id: str, status: str, at: Cursor | None, limit: int) -> list[Row[Any]]:
+    """Charges that failed, are paused, or were declined and wait for their next try; in the direction of the cursor, newest first."""
+    stopped = or_(charge.status.in_([ChargeStatus.FAILED, ChargeStatus.PAUSED]), and_(charge.status == ChargeStatus.DUE, charge.reason.is_not(None)))
+    both = (contract.practice_id == charge.practice_id) & (contract.contract_id == charge.contract_id)
+    card = (contract.patient_name, contract.card_brand, contract.card_last4)
+    found = select(tables.charges, *card).join(tables.contracts, both).where(charge.practice_id == practice_id, stopped)
+    if status:
+        found = found.where(charge.status == status)
+    if at:
+        found = found.where(charge.charge_id > at.values[0] if at.newer else charge.charge_id < at.values[0])
+    order = charge.charge_id.asc() if at and at.newer else charge.charge_id.desc()
+    return list(await tx.execute(found.order_by(order).limit(limit)))
 
 
 async def open_charges_on(tx: AsyncConnection, practice_id: str, claim_ids: Collection[str], statuses: Collection[ChargeStatus]) -> list[Row[Any]]:

@@ -125,6 +125,13 @@ charges = Table(
         postgresql_where=f"status IN {_listed(BEFORE_THE_CALL | UNDER_WAY)}",
     ),
     Index("ix_charges_under_way", "ask_at", postgresql_where=f"status IN {_listed(UNDER_WAY)}"),
+    # What staff look at: ended without money, paused, or declined and waiting for the next try.
+    Index(
+        "ix_charges_stopped",
+        "practice_id",
+        "charge_id",
+        postgresql_where="status IN ('failed', 'paused') OR (status = 'due' AND reason IS NOT NULL)",
+    ),
 )
 
 documents = Table(

@@ -50,6 +50,16 @@ def contract_notice(contract: Mapping[str, Any], charge_id: str, notice_no: int)
     return None if wanted else "withdrawn"
 
 
+def contract_declined(contract: Mapping[str, Any], charge_id: str, retry_on: date | None, today: date) -> str | None:
+    """Word of a decline goes out before the next try that it names, while that one is planned; that there is none stays true."""
+    if retry_on is None:
+        return None
+    if contract["status"] != "active":
+        return "withdrawn"
+    charge = next((each for each in contract["charges"] if each["charge_id"] == charge_id), None)
+    return None if charge is not None and charge["status"] == "due" and today < retry_on else "superseded"
+
+
 def contract_copy(contract: Mapping[str, Any], copy: str) -> str | None:
     """An agreement goes out while it holds or waits for its signature; the copy of a receipt says what became of it."""
     live = contract["status"] in ("awaiting_signature", "active")

@@ -10,10 +10,12 @@ from services.notifier import copies, tables
 from shared import ids, state
 from shared.clock import local_date
 from shared.events.contracts import (
+    CHARGE_FAILED,
     CHARGE_SCHEDULED,
     CONTRACT_CHARGED,
     CONTRACT_STATE,
     COPY_REQUESTED,
+    ChargeFailed,
     ChargeScheduled,
     ContractCharged,
     CopyRequested,
@@ -116,6 +118,13 @@ def register(service: Service) -> None:
         cause = {"kind": "contract_receipt", "contract_id": body.contract_id, "charge_id": body.charge_id, "payment_id": body.payment_id}
         await _mail(tx, clock.system(), message, "contract_receipt", body.payment_id, "email", cause, facts, body.captured_at)
 
+    async def declined(tx: AsyncConnection, message: Message[ChargeFailed]) -> None:
+        body = message.body
+        facts = {"contract_version": body.contract_version, "amount_cents": body.amount_cents, "retry_on": body.retry_on}
+        for template in ("contract_declined", "contract_declined_staff"):
+            cause = {"kind": template, "contract_id": body.contract_id, "charge_id": body.charge_id, "payment_id": body.payment_id}
+            await _mail(tx, clock.system(), message, template, body.payment_id, "email", cause, facts, body.failed_at)
+
     async def copy_requested(tx: AsyncConnection, message: Message[CopyRequested]) -> None:
         body = message.body
         facts = {
@@ -141,6 +150,7 @@ def register(service: Service) -> None:
             PAYMENT_CAPTURED: each(captured),
             CHARGE_SCHEDULED: each(scheduled),
             CONTRACT_CHARGED: each(charged),
+            CHARGE_FAILED: each(declined),
             COPY_REQUESTED: each(copy_requested),
         },
     )

@@ -138,6 +138,30 @@ async def _contract_receipt(tx: AsyncConnection, mail: Any, settings: Settings, 
     return Letter(sealed["to"], "contract_receipt", _frame(practice, settings) | _charged(mail.facts) | {"name": sealed["name"]})
 
 
+async def _declined(tx: AsyncConnection, mail: Any, settings: Settings, practice: dict[str, Any], today: date) -> Decision:
+    facts = mail.facts
+    contract = await copies.body(tx, tables.contracts, mail.practice_id, mail.cause["contract_id"])
+    if contract is None or contract["version"] < facts["contract_version"]:
+        return None
+    retry_on = date.fromisoformat(facts["retry_on"]) if facts["retry_on"] else None
+    if reason := decide.contract_declined(contract, mail.cause["charge_id"], retry_on, today):
+        return Skip(reason)
+    context = _frame(practice, settings) | {"retry_on": retry_on}
+    if mail.template == "contract_declined_staff":
+        to = practice["staff_addresses"].get("contracts")
+        context |= {"agreement": contract["contract_id"], "link": _agreement(settings, contract)}
+        return Letter(to, mail.template, context) if to else Skip("the practice has no address for contracts")
+    sealed = open_sealed(settings.sealing_private_key, contract["sealed"])
+    context |= {"name": sealed["name"], "amount_cents": facts["amount_cents"], "card_words": card(contract["card"])}
+    return Letter(sealed["to"], mail.template, context)
+
+
+def _agreement(settings: Settings, contract: dict[str, Any]) -> str | None:
+    """The staff page of an agreement, where staff pages of contracts have an address."""
+    base = settings.staff_links.get("contracts")
+    return f"{base.rstrip('/')}/staff/{contract['practice_id']}/agreements/{contract['contract_id']}" if base else None
+
+
 async def _contract_copy(tx: AsyncConnection, mail: Any, settings: Settings, practice: dict[str, Any], today: date) -> Decision:
     facts = mail.facts
     contract = await copies.body(tx, tables.contracts, mail.practice_id, mail.cause["contract_id"])
@@ -176,6 +200,8 @@ _DECIDE: dict[str, Any] = {
     "contract_notice": _notice,
     "contract_receipt": _contract_receipt,
     "contract_copy": _contract_copy,
+    "contract_declined": _declined,
+    "contract_declined_staff": _declined,
 }
 
 

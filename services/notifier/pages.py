@@ -22,6 +22,8 @@ NAMES = {
     "contract_notice": "Charge notice",
     "contract_receipt": "Charge receipt",
     "contract_copy": "Copy of an agreement",
+    "contract_declined": "Declined charge",
+    "contract_declined_staff": "Declined charge, to staff",
 }
 
 

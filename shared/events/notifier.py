@@ -7,7 +7,17 @@ from typing import Literal
 from shared.events import Topic
 
 Template = Literal[
-    "invoice_digest", "invitation", "access_granted", "code", "password_reset", "receipt", "contract_notice", "contract_receipt", "contract_copy"
+    "invoice_digest",
+    "invitation",
+    "access_granted",
+    "code",
+    "password_reset",
+    "receipt",
+    "contract_notice",
+    "contract_receipt",
+    "contract_copy",
+    "contract_declined",
+    "contract_declined_staff",
 ]
 
 

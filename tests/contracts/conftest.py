@@ -20,6 +20,7 @@ from shared import ids, sealing, timers
 from shared.clock import FixedClock
 from shared.db import Database
 from shared.events import Topic
+from shared.events.contracts import CHARGE_DUE, CHARGE_SCHEDULED
 from shared.events.ingress import DEPARTMENT_STATE, PATIENT_STATE, DepartmentState, PatientState
 from shared.events.invoicing import PRACTICE_STATE, MerchantLocation
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT, NotificationCause, NotificationEnded
@@ -193,3 +194,21 @@ async def token(desk: Contracts, number: str = "4242424242424242") -> str:
         body = {"number": number, "exp_month": 12, "exp_year": 2030}
         answer = await http.post(f"{desk.control}/tokens", json=body)
         return str(answer.json()["token"])
+
+
+async def signed(desk: Contracts, number: str = "4242424242424242", limit: int = 10_000) -> Any:
+    made = await desk.make(limit=limit, token=await token(desk, number))
+    return await desk.sign(made, pdf())
+
+
+async def due(desk: Contracts) -> Any:
+    """Notice sent, five days gone by: the word that wakes the charge."""
+    topic, body = outcome((await desk.said(CHARGE_SCHEDULED))[-1])
+    await desk.give(topic, body)
+    desk.clock.now = datetime(2026, 11, 25, 5, tzinfo=UTC)
+    await desk.fire()
+    return (await desk.said(CHARGE_DUE))[-1]
+
+
+async def charge_rows(desk: Contracts) -> list[Any]:
+    return await desk.rows("SELECT * FROM charges ORDER BY made_at")

@@ -1,7 +1,6 @@
 """A one-year contract from its signature to its charges, on a real database at the real sandbox processor."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -10,25 +9,7 @@ from services.contracts.handlers import contracts
 from services.contracts.handlers.charges import notice_again
 from shared.events.contracts import CHARGE_DUE, CHARGE_FAILED, CHARGE_SCHEDULED, CONTRACT_CHARGED, CONTRACT_STATE
 from shared.events.posting import CLAIM_ADJUDICATED, CLAIM_BALANCES, PAYMENT_STATE, ClaimAdjudicated, PaymentClaim, PaymentState
-from tests.contracts.conftest import TODAY, Contracts, balances, outcome, pdf, token
-
-
-async def signed(desk: Contracts, number: str = "4242424242424242", limit: int = 10_000) -> Any:
-    made = await desk.make(limit=limit, token=await token(desk, number))
-    return await desk.sign(made, pdf())
-
-
-async def due(desk: Contracts) -> Any:
-    """Notice sent, five days gone by: the word that wakes the charge."""
-    topic, body = outcome((await desk.said(CHARGE_SCHEDULED))[-1])
-    await desk.give(topic, body)
-    desk.clock.now = datetime(2026, 11, 25, 5, tzinfo=UTC)
-    await desk.fire()
-    return (await desk.said(CHARGE_DUE))[-1]
-
-
-async def charge_rows(desk: Contracts) -> list[Any]:
-    return await desk.rows("SELECT * FROM charges ORDER BY made_at")
+from tests.contracts.conftest import TODAY, Contracts, balances, charge_rows, due, outcome, pdf, signed
 
 
 def posted(version: int, balances_version: int, cents: int, payment_id: str, credited: int = 0) -> PaymentState:
@@ -39,7 +20,7 @@ def posted(version: int, balances_version: int, cents: int, payment_id: str, cre
     )  # fmt: skip
 
 
-@pytest.mark.req("CF-01")
+@pytest.mark.req("CF-01", part="one-year contracts")
 @pytest.mark.req("CF-03", "CF-04", part="one-year contracts")
 async def test_a_contract_is_active_only_when_signed_and_one_per_patient_and_group(desk: Contracts) -> None:
     made = await desk.make()
@@ -110,7 +91,7 @@ async def test_an_adjudication_before_its_balances_waits_for_them(desk: Contract
     assert len(await desk.said(CHARGE_SCHEDULED)) == 1 and await desk.rows("SELECT * FROM waiting") == []
 
 
-@pytest.mark.req("CF-01")
+@pytest.mark.req("CF-01", part="one-year contracts")
 async def test_balances_from_before_the_contract_and_other_groups_are_not_touched(desk: Contracts) -> None:
     await desk.give(CLAIM_BALANCES, balances(1, 500, "old"))
     await signed(desk)

@@ -1,7 +1,7 @@
 """The notifier on a real database, its sender at the real sink for mails and texts."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -47,6 +47,7 @@ class Settings:
     sealing_private_key: str
     mail_sender: str = "mail@billfold.example"
     portal_url: str = "http://portal.example"
+    staff_links: dict[str, str] = field(default_factory=lambda: {"contracts": "http://contracts.example/"})
 
 
 @dataclass

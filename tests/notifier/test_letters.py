@@ -22,6 +22,8 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "receipt": {"account": "Kutch", "name": "Paula", "paid_rows": [("Invoice 100001", "1.00")]},
     "contract_notice": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending in 4242", "today": date(2026, 11, 20)},
     "contract_receipt": {"name": "Ana Diaz"},
+    "contract_declined": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending in 4242", "retry_on": date(2026, 11, 26)},
+    "contract_declined_staff": {"agreement": "12", "link": "http://contracts.example/staff/7/agreements/12", "retry_on": None},
     "contract_copy": {"name": "Ana Diaz", "copy": "agreement", "copy_rows": [("Card", "Visa ending in 4242")], "terms": ["After your insurance."]},
     "invoice_digest": {
         "account": "Kutch & Co",

@@ -178,6 +178,6 @@ async def submit(tx: AsyncConnection, clock: Clock, body: ChargeDue, trace: str 
         await _end(tx, clock, charge, S.WITHDRAWN, "nothing is owed under the notice any more", trace)
         return
     tries = charge.tries + 1
-    attempt = {"attempt_id": f"{charge.charge_id}.{charge.notice_no}.{tries}", "tries": tries, "submitted_cents": cents, "asked": 0}
+    attempt = {"attempt_id": f"{charge.charge_id}.{charge.notice_no}.{tries}", "tries": tries, "submitted_cents": cents, "asked": 0, "reason": None}
     await store.save_charge(tx, charge, status=rules.move(S.DUE, S.SUBMITTED), ask_at=clock.system(), trace=trace, **attempt)
     await publish(tx, clock.business(), charge.practice_id, charge.contract_id, trace)
