@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -34,6 +35,9 @@ ROLES = ("owner", "app", "worker")
 _PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
 # As asyncpg found before sending; not in repertoire, out of range, untranslatable, of another kind, as PostgreSQL found.
 _UNSTORABLE_STATES = ("22000", "22021", "22003", "22P05", "22P02")
+
+_NAME = re.compile(r"(?<!:):(\w+)")
+_NOTHING = text("SELECT")
 
 
 def new_metadata() -> MetaData:
@@ -106,9 +110,42 @@ async def write_changes(
         await tx.execute(update(table).where(*where).values(new), rows)
 
 
+class Row(asyncpg.Record):  # type: ignore[misc]
+    """A row of the driver's, read like one of the engine's: by attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+async def fetch(tx: AsyncConnection, statement: str, values: Mapping[str, Any]) -> list[Any]:
+    """Rows of a statement with `:names`, by the driver itself.
+
+    For what consumers ask with every batch: the engine's own work on a statement is more than the database's on a small batch.
+    """
+    numbered, names = _numbered(statement)
+    raw = await driver(tx)
+    rows: list[Any] = await raw.fetch(numbered, *[values[name] for name in names], record_class=Row)
+    return rows
+
+
+@cache
+def _numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    """A statement with the driver's `$1` for each name, and the names in that order."""
+    names = tuple(dict.fromkeys(_NAME.findall(statement)))
+    return _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", statement), names
+
+
 async def driver(tx: AsyncConnection) -> asyncpg.Connection:
-    """The driver's connection under an open transaction."""
-    return (await tx.get_raw_connection()).driver_connection
+    """The driver's connection under an open transaction. The engine opens one only before its own first statement."""
+    assert tx.sync_connection, "the transaction has begun"
+    raw = tx.sync_connection.connection.driver_connection
+    assert isinstance(raw, asyncpg.Connection)
+    if not raw.is_in_transaction():
+        await tx.execute(_NOTHING)
+    return raw
 
 
 def passing(error: BaseException) -> bool:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Column, DateTime, Table, Text, delete, func, text
+from sqlalchemy import Column, DateTime, Table, Text, delete, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import TECHNICAL, Database
+from shared.db import TECHNICAL, Database, fetch
 
 KEPT = timedelta(days=30)  # longer than any fact topic keeps its records, so that no replayed one is taken for new
 
@@ -19,9 +18,7 @@ inbox = Table(
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
 )
 
-_ADMIT = text(
-    "INSERT INTO inbox (event_id, consumer) SELECT DISTINCT unnest(CAST(:ids AS text[])), :consumer ON CONFLICT DO NOTHING RETURNING event_id"
-)
+_ADMIT = "INSERT INTO inbox (event_id, consumer) SELECT DISTINCT unnest(CAST(:ids AS text[])), :consumer ON CONFLICT DO NOTHING RETURNING event_id"
 
 
 async def admit(tx: AsyncConnection, consumer: str, event_ids: Sequence[str]) -> set[str]:
@@ -29,8 +26,8 @@ async def admit(tx: AsyncConnection, consumer: str, event_ids: Sequence[str]) ->
     if not event_ids:
         return set()
     # Sorted, so that two members that meet the same repeated ids cannot deadlock.
-    rows: Any = await tx.execute(_ADMIT, {"ids": sorted(set(event_ids)), "consumer": consumer})
-    return set(rows.scalars())
+    rows = await fetch(tx, _ADMIT, {"ids": sorted(set(event_ids)), "consumer": consumer})
+    return {row.event_id for row in rows}
 
 
 async def sweep(db: Database, now: datetime) -> int:

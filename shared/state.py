@@ -5,10 +5,11 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, TextClause, delete, text, tuple_
+from sqlalchemy import Table, delete, tuple_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import fetch
 from shared.events import ENCODER
 from shared.messages import Handler, Message
 
@@ -29,13 +30,13 @@ async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[s
     ordered = [dict(newest[at]) for at in sorted(newest)]
     if not ordered:
         return []
-    stored = await tx.execute(_upsert(table, tuple(ordered[0])), {"rows": ENCODER.encode(ordered).decode()})
+    stored = await fetch(tx, _upsert(table, tuple(ordered[0])), {"rows": ENCODER.encode(ordered).decode()})
     kept = {tuple(row) for row in stored}
     return [row for row in ordered if tuple(row[name] for name in key) in kept]
 
 
 @cache
-def _upsert(table: Table, columns: tuple[str, ...]) -> TextClause:
+def _upsert(table: Table, columns: tuple[str, ...]) -> str:
     """One statement with one parameter, whatever the number of rows: neither is compiled or prepared anew for each batch.
 
     The function gives the rows in the order of the array, which is key order.
@@ -44,7 +45,7 @@ def _upsert(table: Table, columns: tuple[str, ...]) -> TextClause:
     types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
     names = ", ".join(f'"{name}"' for name in columns)
     new = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
-    return text(
+    return (
         f'INSERT INTO "{table.name}" AS kept ({names}) SELECT {names} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types})'
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {new} WHERE kept.version < excluded.version"
         f" RETURNING {', '.join(f'kept.{name}' for name in key)}"

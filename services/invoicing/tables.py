@@ -138,6 +138,7 @@ invoice_line = Table(
     words("invoice_id"),
     words("claim_id"),
     words("payer_id"),
+    Column("moved", Boolean, nullable=False),  # the claim was on another invoice before
     Column("withdrawn", Boolean, nullable=False),
     Column("held", Boolean, nullable=False),
     words("status"),
@@ -160,6 +161,7 @@ invoice_line = Table(
     Index("uq_invoice_line_live", "practice_id", "claim_id", unique=True, postgresql_where=text("NOT withdrawn")),
     Index(None, "practice_id", "claim_id"),
     Index(None, "practice_id", "invoice_id", "claim_id"),
+    Index("ix_invoice_line_moved", "practice_id", "invoice_id", postgresql_where=text("moved")),
 )
 issue = Table(
     "issue",

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared import outbox
-from shared.db import TECHNICAL, Database, asyncpg_url, copy, driver, passing, write_changes
+from shared.db import TECHNICAL, Database, asyncpg_url, copy, driver, fetch, passing, write_changes
 from shared.events.ingress import CLAIM_VOIDED, ClaimVoided
 from shared.outbox import Outgoing
 from tests.conftest import Database as Server
@@ -166,6 +166,22 @@ async def test_every_table_of_a_service_is_of_one_practice_and_guarded_unless_it
     named = {*TECHNICAL.tables, "alembic_version", *getattr(import_module(f"services.{service}.tables"), "PLATFORM_TABLES", ())}
     assert {row["relname"] for row in guarded if not row["closed"]} == named
     assert [row["relname"] for row in guarded if row["closed"] and row["key"][0] != "practice_id"] == []
+
+
+async def test_the_drivers_own_statements_belong_to_the_transaction(base: Base) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with base.worker.begin() as tx:
+            await fetch(tx, "INSERT INTO copies (practice_id, thing_id, version) VALUES ('7', 'a', 1)", {})
+            raise ZeroDivisionError
+    assert await things(base.worker, None) == []
+    async with base.worker.begin() as tx:
+        await fetch(tx, "INSERT INTO copies (practice_id, thing_id, version, body) VALUES ('7', 'a', 1, '{\"cents\": 5}')", {})
+    async with base.worker.begin() as tx:
+        asked = "SELECT thing_id, body, :version::int AS wanted FROM copies WHERE version = :version AND practice_id = :practice_id"
+        (row,) = await fetch(tx, asked, {"practice_id": "7", "version": 1})
+    assert (row.thing_id, row.body, row.wanted) == ("a", {"cents": 5}, 1)
+    with pytest.raises(AttributeError):
+        _ = row.elsewhere
 
 
 def database_error(sqlstate: str, lost: bool = False) -> DBAPIError:

@@ -92,8 +92,7 @@ async def hold_by_staff(tx: AsyncConnection, now: datetime, key: Key, reason: st
     """Staff put a claim on hold. Raises Refused without a reason, or for a claim that is not there."""
     if not reason.strip():
         raise Refused("Say why the claim is put on hold")
-    await claims.lock(tx, [key])
-    if not await claims.existing(tx, [key]):
+    if not await claims.lock(tx, [key]):
         raise Refused(f"There is no claim {key[1]}")
     await put_on_hold(tx, now, await practices.get(tx, key[0]), key, "staff", "STAFF", reason.strip(), who=who)
     await settle(tx, now, [key], traces={key: telemetry.traceparent()})

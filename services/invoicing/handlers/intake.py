@@ -21,8 +21,7 @@ REPLACED = "the same version came with other content; the later record counts"
 async def billed(tx: AsyncConnection, now: datetime, consumer: str, messages: Sequence[Message[ClaimBilled]]) -> None:
     """Claims at their newest content. New ones are stored in two COPYs; known ones are looked at, and settled where they changed."""
     keys = [(message.body.practice_id, message.body.claim_id) for message in messages]
-    known = await claims.existing(tx, keys)
-    await claims.lock(tx, known) if known else None
+    known = await claims.lock(tx, keys)
     found = await claims.load(tx, known) if known else {}
     contents: dict[Key, Claim | None] = {key: each.claim for key, each in found.items()}
     first: dict[Key, Message[ClaimBilled]] = {}

@@ -48,7 +48,8 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
     key, today = (account.practice_id, account.account_id), practice.today(now)
     found = await claims.load(tx, wanted)
     # Somebody may have billed, held or changed some of them while we waited for the locks.
-    taken = {line.claim for line in await invoices.lines_of(tx, wanted) if not line.withdrawn}
+    known = await invoices.lines_of(tx, wanted)
+    taken, moved = {line.claim for line in known if not line.withdrawn}, {line.claim for line in known}
     asked = {at: cents for at, each in sorted(found.items()) if at not in taken and (cents := open_cents(each, account))}
     if not asked:
         return None
@@ -64,7 +65,7 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
         "original_cents": sum(asked.values()),
     }
     same = {"practice_id": key[0], "invoice_id": invoice["invoice_id"]}
-    lines = [same | {"line_id": ids.new(), "claim_id": at[1], "payer_id": found[at].payer.payer_id} for at in asked]
+    lines = [same | {"line_id": ids.new(), "claim_id": at[1], "payer_id": found[at].payer.payer_id, "moved": at in moved} for at in asked]
     at = (key[0], str(invoice["invoice_id"]))
     with telemetry.span("bill", parent=traces[0], links=traces[1:]):  # the invoice goes on in its first claim's trace, the others' are linked
         await invoices.add(tx, invoice | {"trace": telemetry.traceparent()}, lines)

@@ -131,8 +131,7 @@ async def _lines(
     traces: Mapping[Key, str | None],
     done: Settled,
 ) -> None:
-    paid = await payments.by_claim(tx, found)
-    stands = await payments.standings(tx, {(key[0], payment_id) for key, named in paid.items() for payment_id in named})
+    stands = await payments.standings(tx, {(key[0], payment_id) for key, each in found.items() for payment_id in each.payment_ids})
     changed = []
     for line in lines:
         each = found[line.claim]
@@ -147,7 +146,7 @@ async def _lines(
             claim=each.claim,
             balances=each.balances,
             payments=tuple(
-                LinePayment(payment_id=payment_id, state=stands[line.practice_id, payment_id].standing) for payment_id in paid.get(line.claim, ())
+                LinePayment(payment_id=payment_id, state=stands[line.practice_id, payment_id].standing) for payment_id in each.payment_ids
             ),
             due_on=line.due_on,
             mask=line.mask,

@@ -5,10 +5,11 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, TextClause, text
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import fetch
 from shared.events import ENCODER
 
 Key = tuple[str, str]  # practice_id and the thing's own id
@@ -28,12 +29,6 @@ def keyed(keys: Iterable[Key]) -> dict[str, list[str]]:
     return {"practices": [practice_id for practice_id, _ in ordered], "ids": [id_ for _, id_ in ordered]}
 
 
-@cache
-def sql(statement: str) -> TextClause:
-    """A statement that is looked through for its parameters once: batches are small, and come hundreds a second."""
-    return text(statement)
-
-
 def as_json(value: object) -> str:
     """JSON text of a body, for JSONB parameters of SQL written as text."""
     return ENCODER.encode(value).decode()
@@ -47,13 +42,13 @@ def plain(value: object) -> Any:
 async def rewrite(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Changes rows by primary key, in one statement of one parameter whatever their number. All have the same columns, the key among them."""
     if rows:
-        await tx.execute(_rewriting(table, tuple(rows[0])), {"rows": as_json(rows)})
+        await fetch(tx, _rewriting(table, tuple(rows[0])), {"rows": as_json(rows)})
 
 
 @cache
-def _rewriting(table: Table, columns: tuple[str, ...]) -> TextClause:
+def _rewriting(table: Table, columns: tuple[str, ...]) -> str:
     key = [column.name for column in table.primary_key]
     types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
     new = ", ".join(f'"{name}" = r."{name}"' for name in columns if name not in key)
     same = " AND ".join(f'kept."{name}" = r."{name}"' for name in key)
-    return text(f'UPDATE "{table.name}" AS kept SET {new} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types}) WHERE {same}')
+    return f'UPDATE "{table.name}" AS kept SET {new} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types}) WHERE {same}'

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Claim, Marks
 from services.invoicing.domain.hold import Hold, Redrop
-from services.invoicing.store import WANT, Key, joined, keyed, rewrite, sql
+from services.invoicing.store import WANT, Key, joined, keyed, rewrite
 from services.invoicing.tables import charge, claim, claim_mark, claim_note, hold, write_off
-from shared.db import copy
+from shared.db import copy, fetch
 from shared.events.ingress import ClaimBilled, Payer
 from shared.events.posting import ClaimBalances
 
@@ -30,6 +30,7 @@ class Found:
     holds: tuple[Hold, ...]
     redrop: Redrop | None
     balances: ClaimBalances | None
+    payment_ids: tuple[str, ...]
     left_out: bool
     trace: str | None
 
@@ -38,41 +39,38 @@ class Found:
         return self.claim.payer
 
 
-async def existing(tx: AsyncConnection, keys: Iterable[Key]) -> set[Key]:
-    """Those of the claims that are known."""
-    found = sql(f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')}")
-    return {(row.practice_id, row.claim_id) for row in await tx.execute(found, keyed(keys))}
+async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Key] = ()) -> set[Key]:
+    """Locks, in key order, these invoices and those the claims are on, then the claims: the one order in which anybody locks them.
 
-
-async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Key] = ()) -> None:
-    """Locks, in key order, these invoices and those the claims are on, then the claims: the one order in which anybody locks them."""
+    Answers those of the claims that are known.
+    """
     claims, invoices = list(claims), list(invoices)
     named = keyed(invoices)
-    await tx.execute(
-        sql(
-            "SELECT 1 FROM invoice WHERE (practice_id, invoice_id) IN ("
-            f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
-            " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
-            ") ORDER BY practice_id, invoice_id FOR UPDATE"
-        ),
+    await fetch(
+        tx,
+        "SELECT 1 FROM invoice WHERE (practice_id, invoice_id) IN ("
+        f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
+        " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
+        ") ORDER BY practice_id, invoice_id FOR UPDATE",
         {**keyed(claims), "invoice_practices": named["practices"], "invoice_ids": named["ids"]},
     )
-    await tx.execute(
-        sql(
-            f"SELECT 1 FROM {WANT}{joined('claim', 'c', 'claim_id')}"
-            " ORDER BY c.practice_id, c.claim_id FOR UPDATE OF c"
-        ),
+    known = await fetch(
+        tx,
+        f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')} ORDER BY c.practice_id, c.claim_id FOR UPDATE OF c",
         keyed(claims),
     )
+    return {(row.practice_id, row.claim_id) for row in known}
 
 
 LOAD = f"""
 SELECT c.*, m.void_version, m.hold_version, m.redrop_version AS pm_redrop_version, b.state AS balances,
   (SELECT jsonb_agg(to_jsonb(ch) ORDER BY ch.position) FROM charge ch WHERE ch.practice_id = c.practice_id AND ch.claim_id = c.claim_id) AS charges,
   (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.hold_no) FROM hold h
-     WHERE h.practice_id = c.practice_id AND h.claim_id = c.claim_id AND h.closed_at IS NULL) AS holds
+     WHERE h.practice_id = c.practice_id AND h.claim_id = c.claim_id AND h.closed_at IS NULL) AS holds,
+  (SELECT array_agg(p.payment_id ORDER BY p.payment_id) FROM payment_claim p
+     WHERE p.practice_id = c.practice_id AND p.claim_id = c.claim_id) AS payment_ids
 FROM {WANT}
-{joined('claim', 'c', 'claim_id')}
+{joined("claim", "c", "claim_id")}
 LEFT JOIN claim_mark m ON m.practice_id = c.practice_id AND m.claim_id = c.claim_id
 LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id
 """
@@ -80,7 +78,7 @@ LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id
 
 async def load(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Found]:
     """The claims as they stand; lock them first to change them."""
-    rows = await tx.execute(sql(LOAD), keyed(keys))
+    rows = await fetch(tx, LOAD, keyed(keys))
     return {(row.practice_id, row.claim_id): _found(row) for row in rows}
 
 
@@ -93,6 +91,7 @@ def _found(row: Any) -> Found:
         holds=tuple(msgspec.convert(row.holds, list[Hold])) if row.holds else (),
         redrop=Redrop((row.redrop_version, row.redrop_revision), tuple(row.redrop_write_offs), row.reissue_on) if row.reissue_on else None,
         balances=msgspec.convert(row.balances, ClaimBalances) if row.balances else None,
+        payment_ids=tuple(row.payment_ids or ()),
         left_out=row.left_out,
         trace=row.trace,
     )
@@ -164,16 +163,17 @@ async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
     rows = [row_of(body, body.revision) for body in changed]
     await rewrite(tx, claim, rows)
     keys = keyed((row["practice_id"], row["claim_id"]) for row in rows)
-    await tx.execute(sql(f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"), keys)
+    await fetch(tx, f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id", keys)
     await copy(tx, charge, [row for body in changed for row in charge_rows(body)])
 
 
 async def marks(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Marks]:
     """The other system's marks, locked; a row is made for claims not heard of, so that two writers wait for each other."""
     wanted = keyed(keys)
-    await tx.execute(sql(f"INSERT INTO claim_mark (practice_id, claim_id) SELECT * FROM {WANT} ORDER BY 1, 2 ON CONFLICT DO NOTHING"), wanted)
-    rows = await tx.execute(
-        sql(f"SELECT m.* FROM {WANT}{joined('claim_mark', 'm', 'claim_id')} ORDER BY 1, 2 FOR UPDATE OF m"),
+    await fetch(tx, f"INSERT INTO claim_mark (practice_id, claim_id) SELECT * FROM {WANT} ORDER BY 1, 2 ON CONFLICT DO NOTHING", wanted)
+    rows = await fetch(
+        tx,
+        f"SELECT m.* FROM {WANT}{joined('claim_mark', 'm', 'claim_id')} ORDER BY 1, 2 FOR UPDATE OF m",
         wanted,
     )
     return {(row.practice_id, row.claim_id): Marks(row.void_version, row.hold_version, row.redrop_version) for row in rows}
@@ -229,8 +229,9 @@ async def set_redrop(tx: AsyncConnection, keys: Sequence[Key], waits: Redrop | N
 
 async def due_reissues(tx: AsyncConnection, practice_id: str, today: date) -> list[Key]:
     """Claims whose invoice may be sent again today."""
-    rows = await tx.execute(
-        sql("SELECT claim_id FROM claim WHERE practice_id = :practice_id AND reissue_on <= :today ORDER BY claim_id"),
+    rows = await fetch(
+        tx,
+        "SELECT claim_id FROM claim WHERE practice_id = :practice_id AND reissue_on <= :today ORDER BY claim_id",
         {"practice_id": practice_id, "today": today},
     )
     return [(practice_id, row.claim_id) for row in rows]

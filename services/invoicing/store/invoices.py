@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.invoice import Invoice, Totals, Turn
 from services.invoicing.domain.money import Money
-from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewrite, sql
+from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewrite
 from services.invoicing.tables import invoice, invoice_line
+from shared.db import fetch
 from shared.events.invoicing import InvoiceLineState, InvoiceState, Issue, Mask
 
 AMOUNTS = ("charged_cents", "paid_cents", "adjusted_cents", "transferred_in_cents", "transferred_out_cents", "balance_cents")
@@ -51,14 +52,13 @@ def number_text(number: int) -> str:
 
 async def lines_of(tx: AsyncConnection, claims: Iterable[Key]) -> list[LineRow]:
     """All lines of these claims, withdrawn ones too."""
-    rows = await tx.execute(
-        sql(
-            # The lines come first: with few statistics, as of a young table, the planner goes through all lines of every invoice instead.
-            f"WITH l AS MATERIALIZED (SELECT l.* FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}) SELECT l.*, i.due_on, a.mask FROM l"
-            " JOIN invoice i ON i.practice_id = l.practice_id AND i.invoice_id = l.invoice_id"
-            " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id"
-            " ORDER BY l.practice_id, l.line_id"
-        ),
+    # The lines come first: with few statistics, as of a young table, the planner goes through all lines of every invoice instead.
+    rows = await fetch(
+        tx,
+        f"WITH l AS MATERIALIZED (SELECT l.* FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}) SELECT l.*, i.due_on, a.mask FROM l"
+        " JOIN invoice i ON i.practice_id = l.practice_id AND i.invoice_id = l.invoice_id"
+        " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id"
+        " ORDER BY l.practice_id, l.line_id",
         keyed(claims),
     )
     return [_line(row) for row in rows]
@@ -73,8 +73,9 @@ def _line(row: Any) -> LineRow:
 
 async def claims_on(tx: AsyncConnection, invoices: Iterable[Key]) -> set[Key]:
     """The claims that have a line on these invoices."""
-    rows = await tx.execute(
-        sql(f"SELECT l.practice_id, l.claim_id FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')}"),
+    rows = await fetch(
+        tx,
+        f"SELECT l.practice_id, l.claim_id FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')}",
         keyed(invoices),
     )
     return {(row.practice_id, row.claim_id) for row in rows}
@@ -91,14 +92,13 @@ async def save_lines(tx: AsyncConnection, changed: Sequence[tuple[LineRow, Invoi
 
 async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoice]:
     """Invoices as they stand."""
-    rows = await tx.execute(
-        sql(
-            "SELECT i.*, a.overdue_again_days, CASE WHEN a.reissue_restarts_terms THEN a.net_days END AS restart_days,"
-            " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
-            "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
-            f" FROM {WANT}{joined('invoice', 'i', 'invoice_id')}"
-            " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id ORDER BY i.practice_id, i.invoice_id"
-        ),
+    rows = await fetch(
+        tx,
+        "SELECT i.*, a.overdue_again_days, CASE WHEN a.reissue_restarts_terms THEN a.net_days END AS restart_days,"
+        " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
+        "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
+        f" FROM {WANT}{joined('invoice', 'i', 'invoice_id')}"
+        " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id ORDER BY i.practice_id, i.invoice_id",
         keyed(invoices),
     )
     return {(row.practice_id, row.invoice_id): _invoice(row) for row in rows}
@@ -115,15 +115,14 @@ def _invoice(row: Any) -> Invoice:
 
 async def sums(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Totals]:
     """Each invoice's sums over its live lines; pending payments are not in them yet."""
-    rows = await tx.execute(
-        sql(
-            "SELECT l.practice_id, l.invoice_id, count(*) AS claims, count(*) FILTER (WHERE l.held) AS held_claims,"
-            " sum(l.charged_cents)::bigint AS charged, sum(l.paid_cents)::bigint AS paid, sum(l.adjusted_cents)::bigint AS adjusted,"
-            " sum(l.transferred_in_cents)::bigint AS moved_in, sum(l.transferred_out_cents)::bigint AS moved_out,"
-            " coalesce(sum(l.balance_cents) FILTER (WHERE l.held), 0)::bigint AS held_cents"
-            f" FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
-            " GROUP BY l.practice_id, l.invoice_id"
-        ),
+    rows = await fetch(
+        tx,
+        "SELECT l.practice_id, l.invoice_id, count(*) AS claims, count(*) FILTER (WHERE l.held) AS held_claims,"
+        " sum(l.charged_cents)::bigint AS charged, sum(l.paid_cents)::bigint AS paid, sum(l.adjusted_cents)::bigint AS adjusted,"
+        " sum(l.transferred_in_cents)::bigint AS moved_in, sum(l.transferred_out_cents)::bigint AS moved_out,"
+        " coalesce(sum(l.balance_cents) FILTER (WHERE l.held), 0)::bigint AS held_cents"
+        f" FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
+        " GROUP BY l.practice_id, l.invoice_id",
         keyed(invoices),
     )
     return {
@@ -156,32 +155,29 @@ async def stop_reissues(tx: AsyncConnection, closing: Iterable[Key]) -> None:
     """A closing invoice is not sent again: its re-dropped claims wait no longer."""
     wanted = keyed(closing)
     lines = f"{WANT}{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
-    await tx.execute(
-        sql(
-            "UPDATE claim SET redrop_version = NULL, redrop_revision = NULL, redrop_write_offs = NULL, reissue_on = NULL"
-            f" WHERE reissue_on IS NOT NULL AND (practice_id, claim_id) IN (SELECT l.practice_id, l.claim_id FROM {lines})"
-        ),
+    await fetch(
+        tx,
+        "UPDATE claim SET redrop_version = NULL, redrop_revision = NULL, redrop_write_offs = NULL, reissue_on = NULL"
+        f" WHERE reissue_on IS NOT NULL AND (practice_id, claim_id) IN (SELECT l.practice_id, l.claim_id FROM {lines})",
         wanted,
     )
-    await tx.execute(
-        sql(
-            f"UPDATE invoice_line SET held = false WHERE (practice_id, line_id) IN (SELECT l.practice_id, l.line_id FROM {lines} AND l.held)"
-            " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.practice_id = invoice_line.practice_id AND h.claim_id = invoice_line.claim_id"
-            "  AND h.closed_at IS NULL)"
-        ),
+    await fetch(
+        tx,
+        f"UPDATE invoice_line SET held = false WHERE (practice_id, line_id) IN (SELECT l.practice_id, l.line_id FROM {lines} AND l.held)"
+        " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.practice_id = invoice_line.practice_id AND h.claim_id = invoice_line.claim_id"
+        "  AND h.closed_at IS NULL)",
         wanted,
     )
 
 
 async def freeze(tx: AsyncConnection, key: Key, issue: Issue, head: Mapping[str, object]) -> None:
     """A sending with everything its paper shows: `head`, and the live lines as they are published now."""
-    await tx.execute(
-        sql(
-            'INSERT INTO issue (practice_id, invoice_id, no, kind, "on", total_cents, frozen)'
-            " SELECT :practice_id, :invoice_id, :no, :kind, :on, :total_cents, CAST(:head AS jsonb) || jsonb_build_object('lines',"
-            " (SELECT coalesce(jsonb_agg(l.state ORDER BY l.state->>'service_date', l.claim_id), '[]') FROM invoice_line l"
-            "  WHERE l.practice_id = :practice_id AND l.invoice_id = :invoice_id AND NOT l.withdrawn))"
-        ),
+    await fetch(
+        tx,
+        'INSERT INTO issue (practice_id, invoice_id, no, kind, "on", total_cents, frozen)'
+        " SELECT :practice_id, :invoice_id, :no, :kind, :on, :total_cents, CAST(:head AS jsonb) || jsonb_build_object('lines',"
+        " (SELECT coalesce(jsonb_agg(l.state ORDER BY l.state->>'service_date', l.claim_id), '[]') FROM invoice_line l"
+        "  WHERE l.practice_id = :practice_id AND l.invoice_id = :invoice_id AND NOT l.withdrawn))",
         {
             "practice_id": key[0],
             "invoice_id": key[1],
@@ -196,19 +192,16 @@ async def freeze(tx: AsyncConnection, key: Key, issue: Issue, head: Mapping[str,
 
 async def add(tx: AsyncConnection, new: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
     """A new invoice with its lines, all of which `settle` fills in and publishes in the same transaction."""
-    await tx.execute(
-        insert(invoice).values(
-            status="due", last_billed_on=new["first_billed_on"], closing_no=0, balance_cents=0, **new
-        )
-    )
+    await tx.execute(insert(invoice).values(status="due", last_billed_on=new["first_billed_on"], closing_no=0, balance_cents=0, **new))
     empty = {"withdrawn": False, "held": False, "status": "closed", **dict.fromkeys(AMOUNTS, 0)}
     await tx.execute(insert(invoice_line), [{**line, **empty} for line in lines])
 
 
 async def past_due(tx: AsyncConnection, practice_id: str, today: date) -> list[Key]:
     """Open invoices whose due-by has passed."""
-    rows = await tx.execute(
-        sql("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' AND due_on < :today ORDER BY invoice_id"),
+    rows = await fetch(
+        tx,
+        "SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND status <> 'closed' AND due_on < :today ORDER BY invoice_id",
         {"practice_id": practice_id, "today": today},
     )
     return [(practice_id, row.invoice_id) for row in rows]
@@ -232,35 +225,35 @@ AT = (
 )
 
 
-def _at(row: Any) -> At | None:
-    return At(row.line_id, row.invoice_id, number_text(row.number), row.claim_id, row.withdrawn, row.balance_cents) if row else None
+def _at(rows: Sequence[Any]) -> At | None:
+    return next((At(row.line_id, row.invoice_id, number_text(row.number), row.claim_id, row.withdrawn, row.balance_cents) for row in rows), None)
 
 
 async def live_line(tx: AsyncConnection, claim: Key) -> At | None:
     """The claim's one live line."""
-    found = sql(f"{AT} WHERE l.practice_id = :practice_id AND l.claim_id = :id AND NOT l.withdrawn")
-    return _at((await tx.execute(found, {"practice_id": claim[0], "id": claim[1]})).one_or_none())
+    found = f"{AT} WHERE l.practice_id = :practice_id AND l.claim_id = :id AND NOT l.withdrawn"
+    return _at(await fetch(tx, found, {"practice_id": claim[0], "id": claim[1]}))
 
 
 async def line(tx: AsyncConnection, key: Key) -> At | None:
     """A line by its own id."""
-    found = sql(f"{AT} WHERE l.practice_id = :practice_id AND l.line_id = :id")
-    return _at((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).one_or_none())
+    found = f"{AT} WHERE l.practice_id = :practice_id AND l.line_id = :id"
+    return _at(await fetch(tx, found, {"practice_id": key[0], "id": key[1]}))
 
 
 async def line_version(tx: AsyncConnection, key: Key) -> int:
     """The version of a line as last published; 0 for none."""
-    found = sql("SELECT state->'version' AS version FROM invoice_line WHERE practice_id = :practice_id AND line_id = :id")
-    return int((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).scalar() or 0)
+    found = "SELECT state->'version' AS version FROM invoice_line WHERE practice_id = :practice_id AND line_id = :id"
+    return next((int(row.version) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
 
 
 async def version(tx: AsyncConnection, key: Key) -> int:
     """The version of an invoice as last published; 0 for none."""
-    found = sql("SELECT state->'version' AS version FROM invoice WHERE practice_id = :practice_id AND invoice_id = :id")
-    return int((await tx.execute(found, {"practice_id": key[0], "id": key[1]})).scalar() or 0)
+    found = "SELECT state->'version' AS version FROM invoice WHERE practice_id = :practice_id AND invoice_id = :id"
+    return next((int(row.version) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
 
 
 async def of_account(tx: AsyncConnection, account: Key) -> list[Key]:
     """All invoices of an account."""
-    found = sql("SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND account_id = :id ORDER BY invoice_id")
-    return [(account[0], row.invoice_id) for row in await tx.execute(found, {"practice_id": account[0], "id": account[1]})]
+    found = "SELECT invoice_id FROM invoice WHERE practice_id = :practice_id AND account_id = :id ORDER BY invoice_id"
+    return [(account[0], row.invoice_id) for row in await fetch(tx, found, {"practice_id": account[0], "id": account[1]})]

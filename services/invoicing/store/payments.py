@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.invoice import Paid, payment_standing
-from services.invoicing.store import WANT, Key, joined, keyed, plain, sql
+from services.invoicing.store import WANT, Key, joined, keyed, plain
 from services.invoicing.tables import balance, payment, payment_claim, payment_posting, payment_posting_claim
+from shared.db import fetch
 from shared.events.portal import PaymentCaptured
 from shared.events.posting import ClaimBalances, PaymentState
 from shared.state import forget, keep_newer
@@ -83,55 +84,38 @@ async def forget_balances(tx: AsyncConnection, keys: Sequence[Key]) -> None:
 
 async def claims_of(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, Key]:
     """The claims that these payments name, each with one payment that does."""
-    found = sql(f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'payment_id')}")
-    return {(row.practice_id, row.claim_id): (row.practice_id, row.payment_id) for row in await tx.execute(found, keyed(payments))}
+    found = f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'payment_id')}"
+    return {(row.practice_id, row.claim_id): (row.practice_id, row.payment_id) for row in await fetch(tx, found, keyed(payments))}
 
 
 async def waited_for(tx: AsyncConnection, states: Iterable[ClaimBalances]) -> set[Key]:
     """The payments that wait for these balances: ask before they are kept, and look at such a payment as a whole afterwards."""
     wanted = keyed((state.practice_id, state.claim_id) for state in states)
-    rows = await tx.execute(
-        sql(
-            f"SELECT DISTINCT c.practice_id, c.payment_id FROM {WANT}{joined('payment_posting_claim', 'c', 'claim_id')}"
-            " LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
-            " WHERE coalesce(b.version, 0) < c.balances_version"
-        ),
+    rows = await fetch(
+        tx,
+        f"SELECT DISTINCT c.practice_id, c.payment_id FROM {WANT}{joined('payment_posting_claim', 'c', 'claim_id')}"
+        " LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
+        " WHERE coalesce(b.version, 0) < c.balances_version",
         wanted,
     )
     return {(row.practice_id, row.payment_id) for row in rows}
 
 
-async def by_claim(tx: AsyncConnection, claims: Iterable[Key]) -> dict[Key, list[str]]:
-    """The payments that name each claim."""
-    rows = await tx.execute(
-        sql(
-            f"SELECT p.practice_id, p.claim_id, p.payment_id FROM {WANT}{joined('payment_claim', 'p', 'claim_id')}"
-            " ORDER BY p.payment_id"
-        ),
-        keyed(claims),
-    )
-    found: dict[Key, list[str]] = {}
-    for row in rows:
-        found.setdefault((row.practice_id, row.claim_id), []).append(row.payment_id)
-    return found
-
-
 async def by_invoice(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, list[Paid]]:
     """The payments that named an invoice, or that name a claim which now lives on it: money follows the claim."""
-    rows = await tx.execute(
-        sql(
-            "WITH named AS ("
-            f" SELECT p.practice_id, want.id AS invoice_id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
-            f"{joined('payment_claim', 'p', 'invoice_id')}"
-            f" UNION SELECT p.practice_id, want.id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
-            f"{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
-            "  JOIN payment_claim p ON p.practice_id = l.practice_id AND p.claim_id = l.claim_id)"
-            " SELECT n.practice_id, n.invoice_id, n.payment_id, sum(n.asked_cents)::bigint AS asked,"
-            " coalesce(sum(c.applied_cents), 0)::bigint AS applied"
-            " FROM named n LEFT JOIN payment_posting_claim c"
-            "  ON c.practice_id = n.practice_id AND c.payment_id = n.payment_id AND c.claim_id = n.claim_id"
-            " GROUP BY n.practice_id, n.invoice_id, n.payment_id ORDER BY n.payment_id"
-        ),
+    rows = await fetch(
+        tx,
+        "WITH named AS ("
+        f" SELECT p.practice_id, want.id AS invoice_id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
+        f"{joined('payment_claim', 'p', 'invoice_id')}"
+        f" UNION SELECT p.practice_id, want.id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
+        f"{joined('invoice_line', 'l', 'invoice_id')} AND l.moved AND NOT l.withdrawn"
+        "  JOIN payment_claim p ON p.practice_id = l.practice_id AND p.claim_id = l.claim_id)"
+        " SELECT n.practice_id, n.invoice_id, n.payment_id, sum(n.asked_cents)::bigint AS asked,"
+        " coalesce(sum(c.applied_cents), 0)::bigint AS applied"
+        " FROM named n LEFT JOIN payment_posting_claim c"
+        "  ON c.practice_id = n.practice_id AND c.payment_id = n.payment_id AND c.claim_id = n.claim_id"
+        " GROUP BY n.practice_id, n.invoice_id, n.payment_id ORDER BY n.payment_id",
         keyed(invoices),
     )
     named = list(rows)
@@ -148,16 +132,15 @@ async def standings(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, S
     wanted = keyed(payments)
     if not wanted["ids"]:
         return {}
-    rows = await tx.execute(
-        sql(
-            "SELECT p.practice_id, p.payment_id, count(*) AS heard, max(p.parts) AS parts, min(p.local_date) AS on_day,"
-            " (array_agg(s.state))[1] AS state,"
-            " (SELECT count(*) FROM payment_posting_claim c LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
-            "   WHERE c.practice_id = p.practice_id AND c.payment_id = p.payment_id AND coalesce(b.version, 0) < c.balances_version) AS behind"
-            f" FROM {WANT}{joined('payment', 'p', 'payment_id')}"
-            " LEFT JOIN payment_posting s ON s.practice_id = p.practice_id AND s.payment_id = p.payment_id"
-            " GROUP BY p.practice_id, p.payment_id"
-        ),
+    rows = await fetch(
+        tx,
+        "SELECT p.practice_id, p.payment_id, count(*) AS heard, max(p.parts) AS parts, min(p.local_date) AS on_day,"
+        " (array_agg(s.state))[1] AS state,"
+        " (SELECT count(*) FROM payment_posting_claim c LEFT JOIN balance b ON b.practice_id = c.practice_id AND b.claim_id = c.claim_id"
+        "   WHERE c.practice_id = p.practice_id AND c.payment_id = p.payment_id AND coalesce(b.version, 0) < c.balances_version) AS behind"
+        f" FROM {WANT}{joined('payment', 'p', 'payment_id')}"
+        " LEFT JOIN payment_posting s ON s.practice_id = p.practice_id AND s.payment_id = p.payment_id"
+        " GROUP BY p.practice_id, p.payment_id",
         wanted,
     )
     return {(row.practice_id, row.payment_id): Stands(_standing(row), row.on_day) for row in rows}

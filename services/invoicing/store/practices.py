@@ -16,6 +16,7 @@ from services.invoicing.store import plain
 from services.invoicing.tables import MEBIBYTE, billing_run, document, logo, practice
 from shared import ids
 from shared.clock import local_date
+from shared.db import fetch
 from shared.events.invoicing import PracticeState
 
 
@@ -71,7 +72,7 @@ async def lock(tx: AsyncConnection, practice_id: str) -> Practice | None:
 
 async def of(tx: AsyncConnection, practice_ids: Iterable[str]) -> dict[str, Practice]:
     """Those of the practices that are known."""
-    rows = await tx.execute(select(practice).where(practice.c.practice_id.in_(sorted(set(practice_ids)))))
+    rows = await fetch(tx, "SELECT * FROM practice WHERE practice_id = ANY(CAST(:ids AS text[]))", {"ids": sorted(set(practice_ids))})
     return {row.practice_id: _practice(row) for row in rows}
 
 
