@@ -82,13 +82,19 @@ async def begin(tx: AsyncConnection, once: Once) -> Answer | None:
     lock = int.from_bytes(place[:8], signed=True)
     if not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
         raise _running()
-    body_hash = hashlib.sha256(once.body).hexdigest()
+    kept = await answered(tx, once)
+    if kept is None:
+        values = {"practice_id": once.practice_id, "route": once.route, "key": once.key, "body_hash": _hash(once)}
+        await tx.execute(insert(idempotency).values(values))
+    return kept
+
+
+async def answered(tx: AsyncConnection, once: Once) -> Answer | None:
+    """The answer that this request got before, None for its first time; for those that ask somebody else before they `begin`."""
     row = (await tx.execute(select(idempotency).where(*_is(once)))).one_or_none()
     if row is None:
-        values = {"practice_id": once.practice_id, "route": once.route, "key": once.key, "body_hash": body_hash}
-        await tx.execute(insert(idempotency).values(values))
         return None
-    if row.body_hash != body_hash:
+    if row.body_hash != _hash(once):
         raise Problem(422, "This Idempotency-Key was used for something else", "Use a new key for a new request.")
     if row.status is None:
         raise _running()
@@ -111,6 +117,10 @@ async def sweep(db: Database, now: datetime) -> int:
 def _is(once: Once) -> tuple[Any, ...]:
     row = idempotency.c
     return row.practice_id == once.practice_id, row.route == once.route, row.key == once.key
+
+
+def _hash(once: Once) -> str:
+    return hashlib.sha256(once.body).hexdigest()
 
 
 def _running() -> Problem:

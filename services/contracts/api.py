@@ -23,7 +23,7 @@ from shared.clock import local_date
 from shared.events.types import NO_NUL, PRACTICE_ID, PRINTABLE
 from shared.gateway import Gateway, Unknown
 from shared.http import Problem, uploads
-from shared.idempotency import Answer, begin, finish, once_of
+from shared.idempotency import Answer, answered, begin, finish, once_of
 from shared.service import Service
 
 Writer = Annotated[Staff, Depends(staff("contracts:write"))]
@@ -61,6 +61,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
     @router.post("/patients/{patientid}/collectpayment/oneyear")
     @router.post("/patients/{patientid}/collectpayment/oneyear/{appointmentid}")
     async def create(
+        request: Request,
         practiceid: Practice,
         patientid: Id,
         who: Writer,
@@ -71,28 +72,42 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
         cardsecuritycode: Field = "",
         email: Field = "",
         maxamount: Field = "",
-    ) -> dict[str, Any]:
-        """A contract that waits for its signature. The card is a token; what looks like a card is refused, and kept nowhere."""
+    ) -> Response:
+        """A contract that waits for its signature, made once per Idempotency-Key (optional, as in v1).
+
+        The card is a token; what looks like a card is refused, and kept nowhere.
+        """
+        sent = "\0".join((appointmentid or "", departmentid, accountnumber, email, maxamount)).encode()
+        once = await once_of(request, practiceid, f"contract {patientid}", required=False, body=sent)
         try:
             if trackdata or cardsecuritycode:
                 raise Refused("Send the token that the card processor gave for the card, with neither trackdata nor cardsecuritycode")
             token = check_account_number(accountnumber.strip())
             address = check_email(email)
             limit = _limit(maxamount)
+            if once:  # before the processor is asked: what was made is answered while it is away
+                async with service.app.begin(practiceid) as tx:
+                    if kept := await answered(tx, once):
+                        return kept.response()
             card = await gateway.card(token)
             if card is None:
                 raise Refused("The card processor does not know this token. Give the card again")
             async with service.app.begin(practiceid) as tx:
+                if once and (kept := await begin(tx, once)):
+                    return kept.response()
                 if limit is None:
                     offer, _ = await handlers.offer(tx, practiceid, departmentid, Kind.ONE_YEAR)
                     limit = offer.max_cents or 0
                 wanted = Wanted(patientid, departmentid, appointmentid, address, limit, token, card)
                 row = await handlers.create(tx, service.clock, settings.sealing_public_key, practiceid, wanted, who.user_name)
+                answer = _made(row)
+                if once:
+                    await finish(tx, once, answer)
         except Refused as error:
             raise _problem(error) from error
         except Unknown as error:
             raise Problem(503, "The card processor does not answer", "No contract was made. Please try again.", error="gateway") from error
-        return {"epaymentid": row.epayment_id, "contractid": row.contract_id, "success": "true", "errortext": ""}
+        return answer.response()
 
     @router.get("/patients/{patientid}/collectpayment/oneyear")
     @router.get("/patients/{patientid}/collectpayment/oneyear/{appointmentid}")
@@ -154,7 +169,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
                 if once and (kept := await begin(tx, once)):
                     return kept.response()
                 row = await ask(tx)
-                answer = Answer(200, {"epaymentid": row.epayment_id, "contractid": row.contract_id, "success": "true", "errortext": ""})
+                answer = _made(row)
                 if once:
                     await finish(tx, once, answer)
         except Refused as error:
@@ -182,6 +197,10 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
         return await mailed(request, practiceid, f"email receipt {patientid}/{epaymentid}", email, ask)
 
     return router
+
+
+def _made(contract: Any) -> Answer:
+    return Answer(200, {"epaymentid": contract.epayment_id, "contractid": contract.contract_id, "success": "true", "errortext": ""})
 
 
 def _department(practice: dict[str, Any], department: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.auth import unguarded
+from shared.gateway import SandboxGateway, Unknown
 from tests.contracts.conftest import Contracts, pdf, token
 from tests.staff import signed_in
 
@@ -114,6 +115,28 @@ async def test_staff_see_an_agreement_and_cancel_it_with_a_reason(app: FastAPI, 
         again = await http.post("/staff/7/agreements/1/cancel", data={"reason": "twice"})
         assert again.status_code == 422
         assert "Card agreements" in (await http.get("/staff/7/agreements", params={"status": "cancelled"})).text
+
+
+@pytest.mark.req("CF-02", part="one-year contracts")
+async def test_a_contract_is_made_once_per_key_and_another_body_under_it_is_refused(
+    app: FastAPI, desk: Contracts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"Idempotency-Key": "check-in 1"}
+    asked = form(await token(desk))
+    async with signed_in(app, "front_desk") as http:
+        first = await http.post(WHERE, data=asked, headers=key)
+        other = await http.post(WHERE, data=asked | {"maxamount": "251.00"}, headers=key)
+        elsewhere = await http.post(f"{WHERE}/a1", data=asked, headers=key)
+        assert (await http.post(WHERE, data=asked)).status_code == 409  # without the key it is a second contract, which this patient cannot have
+
+        async def away(*_: Any) -> Any:
+            raise Unknown
+
+        monkeypatch.setattr(SandboxGateway, "card", away)
+        again = await http.post(WHERE, data=asked, headers=key)
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) == (200, first.json())
+    assert other.status_code == elsewhere.status_code == 422 and "new key" in other.json()["detail"]
+    assert len(await desk.rows("SELECT 1 FROM contracts")) == 1
 
 
 async def test_a_silent_processor_makes_no_contract(app: FastAPI, desk: Contracts, monkeypatch: pytest.MonkeyPatch) -> None:
