@@ -1,5 +1,6 @@
 """The v1 interface, with the field names, form bodies and dates of an existing check-in integration (CF-02 to CF-04, for one-year contracts)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from services.contracts.handlers import copies
 from services.contracts.handlers.contracts import Wanted
 from services.contracts.receipts import customer_copy, merchant_copy
 from services.contracts.settings import Settings
+from services.contracts.uploads import check_pdf
 from shared import money
 from shared.auth import Staff, staff
 from shared.clock import local_date
@@ -38,6 +40,7 @@ CLASSES = {Kind.ONE_YEAR: "ONEYEAR", Kind.SINGLE_APPOINTMENT: "SINGLEAPPOINTMENT
 def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRouter:
     """The router of `/v1`."""
     router = APIRouter(prefix="/v1/{practiceid}", tags=["contracts"])
+    readers = asyncio.Semaphore(2)  # of uploads
 
     @router.get("/departments")
     async def departments(practiceid: Practice, who: Reader) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
         """The signed receipt as PDF. It activates the contract; the same file again changes nothing."""
         data = await attachmentcontents.read()
         try:
-            handlers.check_pdf(data)
+            await check_pdf(data, readers)
             async with service.app.begin(practiceid) as tx:
                 row = await handlers.sign(tx, service.clock, practiceid, patientid, epaymentid, data, who.user_name)
         except Refused as error:

@@ -1,11 +1,15 @@
 """The v1 interface, through the application on a real database, with tokens of the real sandbox processor."""
 
+import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from services.contracts import uploads
 from shared.auth import unguarded
 from shared.gateway import SandboxGateway, Unknown
 from tests.contracts.conftest import Contracts, pdf, token
@@ -80,6 +84,45 @@ async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts
     async with signed_in(app, "front_desk") as http:
         answer = await http.post("/v1/7/patients/p1/receipts/1/signed", files={"attachmentcontents": ("a.pdf", data, "application/pdf")})
     assert answer.status_code == status
+    assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
+
+
+SIGNED = "/v1/7/patients/p1/receipts/1/signed"
+
+
+def upload() -> dict[str, Any]:
+    return {"attachmentcontents": ("a.pdf", pdf(), "application/pdf")}
+
+
+@pytest.mark.req("CF-04", part="one-year contracts")
+async def test_others_are_answered_while_a_file_is_read(
+    app: FastAPI, desk: Contracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, slow = tmp_path / "gate", tmp_path / "slow.py"
+    os.mkfifo(gate)
+    slow.write_text(f"import sys; sys.stdin.buffer.read(); open({str(gate)!r}).read(); print(1)")
+    monkeypatch.setattr(uploads, "COUNT_PAGES", slow)
+    async with signed_in(app, "front_desk") as http:
+        await http.post(WHERE, data=form(await token(desk)))
+        waiting = asyncio.create_task(http.post(SIGNED, files=upload()))
+        with await asyncio.to_thread(gate.open, "w"):  # opens once the program has the file and reads the gate
+            assert (await http.get(WHERE)).json()["totalcount"] == 1
+            assert not waiting.done()
+        assert (await waiting).json()["status"] == "active"
+
+
+@pytest.mark.req("CF-04", part="one-year contracts")
+async def test_a_file_that_is_slow_to_read_is_refused_in_words(
+    app: FastAPI, desk: Contracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = tmp_path / "endless.py"
+    endless.write_text("import signal; signal.pause()")
+    monkeypatch.setattr(uploads, "COUNT_PAGES", endless)
+    monkeypatch.setattr(uploads, "SECONDS", 0.1)
+    await desk.make()
+    async with signed_in(app, "front_desk") as http:
+        answer = await http.post(SIGNED, files=upload())
+    assert answer.status_code == 400 and "too long to read" in answer.json()["detail"]
     assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
 
 

@@ -1,12 +1,10 @@
 """Making, signing and ending a contract (CF-01 to CF-04)."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import pypdf
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +20,6 @@ from shared.clock import Clock, local_date
 from shared.sealing import seal
 
 UNSIGNED, EXPIRY = "contract unsigned", "contract expiry"
-MAX_FILE = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +117,6 @@ async def create(tx: AsyncConnection, clock: Clock, sealing_key: str, practice_i
     await timers.set_timer(tx, UNSIGNED, practice_id, str(row["contract_id"]), deadline)
     await publish(tx, now, practice_id, row["contract_id"])
     return await store.contract_of(tx, practice_id, row["contract_id"])
-
-
-def check_pdf(data: bytes) -> None:
-    """Raises Refused unless this is a PDF of at most 10 MB that can be read."""
-    if len(data) > MAX_FILE:
-        raise Refused("attachmentcontents has more than 10 MB", 413)
-    try:
-        pages = len(pypdf.PdfReader(io.BytesIO(data), strict=False).pages)
-    except Exception as error:
-        raise Refused("attachmentcontents is not a PDF that can be read") from error
-    if not pages:
-        raise Refused("attachmentcontents is a PDF without a page")
 
 
 async def sign(tx: AsyncConnection, clock: Clock, practice_id: str, patient_id: str, epayment_id: int, data: bytes, user: str) -> Any:
