@@ -29,7 +29,7 @@ def record(number: int) -> str:
 
 
 async def keep(tx: AsyncConnection, attempt: Any, answer: Answer, clock: Clock) -> None:
-    """Turns a live attempt, whose row is locked, into a payment."""
+    """Turns a live attempt, whose row is locked, into a payment; the fact continues the current span."""
     key = attempt.practice_id, attempt.attempt_id
     practice, account_name = await _names(tx, attempt)
     at = clock.business()
@@ -61,7 +61,7 @@ async def keep(tx: AsyncConnection, attempt: Any, answer: Answer, clock: Clock) 
     paid = [row.invoice_id for row in asked]
     await tx.execute(delete(carts).where(carts.c.practice_id == attempt.practice_id, carts.c.invoice_id.in_(paid)))
     facts = _facts(attempt, answer, card, authorization, at, on, record(number), asked, await store.claims_of(tx, *key))
-    await outbox.append(tx, at, [Outgoing(PAYMENT_CAPTURED, fact, attempt.trace) for fact in facts])
+    await outbox.append(tx, at, [Outgoing(PAYMENT_CAPTURED, fact) for fact in facts])
 
 
 def _card(attempt: Any, answer: Answer) -> Card:

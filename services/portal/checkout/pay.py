@@ -150,7 +150,9 @@ async def settle(till: Checkout, practice_id: str, attempt_id: str, answer: Answ
         attempt = await store.find(tx, practice_id, attempt_id, lock=True)
         if attempt.state in LIVE:
             if answer and answer.state in ("captured", "refunded"):
-                await captured.keep(tx, attempt, answer, till.clock)
+                links = await store.traces_of(tx, practice_id, attempt_id)
+                with telemetry.span("payment captured", parent=attempt.trace, links=links):  # a trace of its own, with the claims' linked
+                    await captured.keep(tx, attempt, answer, till.clock)
             elif answer and answer.state in ("declined", "released"):
                 await _fail(tx, attempt, answer.state, answer.decline.words if answer.decline else None, till.clock)
             else:

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.portal.checkout.states import Attempt, move
 from services.portal.checkout.tables import attempt_claims, attempt_invoices, attempts, live_claims, live_invoices, payments
 from services.portal.invoices.payable import Payable
+from services.portal.invoices.tables import lines
 
+MOST_LINKS = 50
 _MARK = text(
     "INSERT INTO payment_marks (practice_id, payment_id, claim_id, line_id, invoice_id)"
     " SELECT c.practice_id, c.attempt_id, c.claim_id, c.line_id, c.invoice_id FROM attempt_claims c"
@@ -38,6 +40,14 @@ async def claims_of(tx: AsyncConnection, practice_id: str, attempt_id: str) -> S
     """The claims inside an attempt, in id order."""
     found = select(attempt_claims).where(*_is(attempt_claims, practice_id, attempt_id))
     return (await tx.execute(found.order_by(attempt_claims.c.claim_id))).all()
+
+
+async def traces_of(tx: AsyncConnection, practice_id: str, attempt_id: str) -> list[str]:
+    """The traces that the claims of an attempt last came with: a span links to some of them, not to thousands."""
+    claim, line = attempt_claims.c, lines.c
+    both = (line.practice_id == claim.practice_id) & (line.line_id == claim.line_id)
+    found = select(line.trace).join(attempt_claims, both).where(*_is(attempt_claims, practice_id, attempt_id), line.trace.is_not(None))
+    return list((await tx.execute(found.order_by(claim.claim_id).limit(MOST_LINKS))).scalars())
 
 
 async def add(tx: AsyncConnection, head: dict[str, Any], asked: Iterable[tuple[Any, Payable]]) -> None:

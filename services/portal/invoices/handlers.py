@@ -39,7 +39,7 @@ async def invoices(tx: AsyncConnection, messages: list[Message[InvoiceState]]) -
 
 async def lines(tx: AsyncConnection, messages: list[Message[InvoiceLineState]]) -> None:
     await forget(tx, tables.lines, _deleted(messages))
-    kept = await keep_newer(tx, tables.lines, [_line(message.body) for message in messages if message.body])
+    kept = await keep_newer(tx, tables.lines, [_line(message.body, message.trace) for message in messages if message.body])
     await marks.drop_paid(tx, {(row["practice_id"], row["invoice_id"]) for row in kept if row["payment_ids"]})
     await marks.drop_disputed(tx)
 
@@ -87,7 +87,7 @@ def _invoice(s: InvoiceState) -> dict[str, Any]:
     }
 
 
-def _line(s: InvoiceLineState) -> dict[str, Any]:
+def _line(s: InvoiceLineState, trace: str | None) -> dict[str, Any]:
     return {
         "practice_id": s.practice_id,
         "line_id": s.line_id,
@@ -102,6 +102,7 @@ def _line(s: InvoiceLineState) -> dict[str, Any]:
         "balance_cents": s.balance_cents,
         "payment_ids": [each.payment_id for each in s.payments],
         "payment_pending": any(each.state == "pending" for each in s.payments),
+        "trace": trace,
         "body": s,
     }
 

@@ -66,6 +66,7 @@ lines = Table(
     Column("balance_cents", BigInteger, nullable=False),
     Column("payment_ids", ARRAY(Text), nullable=False),
     Column("payment_pending", Boolean, nullable=False),
+    Column("trace", Text),
     Column("body", JSONB, nullable=False),
     CheckConstraint("status IN ('due', 'overdue', 'in_review', 'closed', 'withdrawn')", name="status_known"),
     Index(None, "practice_id", "invoice_id", "claim_id", "line_id"),
