@@ -95,7 +95,7 @@ def _withdrawn(line: LineRow, found: Found) -> LineRow:
     """A line whose claim is void or asked of somebody else is withdrawn, for good."""
     payer = found.payer
     gone = is_void(found.claim, found.marks) or payer.kind != "corporate" or payer.payer_id != line.payer_id
-    return replace(line, withdrawn=line.withdrawn or gone)
+    return replace(line, withdrawn=True) if gone else line
 
 
 async def _reissues(tx: AsyncConnection, lines: Sequence[LineRow], found: dict[Key, Found], today: Mapping[str, date]) -> set[Key]:
