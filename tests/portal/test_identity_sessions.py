@@ -126,6 +126,20 @@ async def test_sessions_are_listed_by_device_and_each_can_be_ended(rooms: Rooms)
     assert out.url.path == LOGIN and await rooms.value("SELECT count(*) FROM sessions") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "Enter your name"),
+        ("Paula\0", "Use letters, digits and signs only"),
+        ("P" * 121, "Use up to 120 characters for your name"),
+        ("Paula Ångström", "Saved."),
+    ],
+)
+async def test_a_name_that_cannot_be_taken_is_refused_with_what_is_wrong(rooms: Rooms, name: str, said: str):
+    _, browser = await rooms.registered()
+    assert said in words(await browser.post("/employerportal/profile", data={"name": name}))
+
+
 @pytest.mark.req("EP-08", part="sessions")
 async def test_nobody_ends_a_session_of_somebody_else(rooms: Rooms):
     _, browser = await rooms.registered()

@@ -13,6 +13,7 @@ from tests.chromium import WIDTHS, axe_findings, chromium, sideways
 from tests.shared.gallery import make_gallery
 
 PAGES = ["/gallery", "/gallery?wrong=1", "/gallery/desk", "/gallery/log-in", "/gallery/log-in?wrong=1", "/gallery/task", "/gallery/refused"]
+TEXT_SIZES = "[...document.querySelectorAll('body *')].filter(each => each.innerText).map(each => parseFloat(getComputedStyle(each).fontSize))"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,20 @@ async def test_a_page_of_320_pixels_does_not_scroll_sideways(browser, address, p
     context = await browser.new_context(viewport={"width": 320, "height": 700})
     page = await context.new_page()
     await page.goto(address + path)
+    assert await sideways(page) <= 0
+    await context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_text_grows_with_the_font_a_reader_has_chosen_and_no_page_scrolls_sideways(browser, address, path):
+    context = await browser.new_context(viewport={"width": 390, "height": 900})
+    page = await context.new_page()
+    await page.goto(address + path)
+    sizes = []
+    for root in (16, 20):
+        await page.evaluate("root => document.documentElement.style.fontSize = `${root}px`", root)
+        sizes.append(await page.evaluate(TEXT_SIZES))
+    assert sizes[1] == pytest.approx([size * 20 / 16 for size in sizes[0]]) and len(sizes[0]) > 3
     assert await sideways(page) <= 0
     await context.close()
 

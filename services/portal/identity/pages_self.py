@@ -38,8 +38,7 @@ def make_router(service: Service) -> APIRouter:
     @router.post("/profile")
     async def rename(request: Request, here: Me, name: Annotated[str, Form()] = "") -> Response:
         wanted = " ".join(name.split())
-        if not wanted or len(wanted) > LONGEST_NAME or not wanted.isprintable():
-            words = "Enter your name" if not wanted else f"Use up to {LONGEST_NAME} characters for your name"
+        if words := _wrong_with(wanted):
             return await _profile_page(request, here, name, {"name": words})
         async with service.app.begin() as tx:
             await people.rename(tx, here.person_id, wanted)
@@ -88,3 +87,11 @@ def make_router(service: Service) -> APIRouter:
         return redirect(request, "/employerportal/sessions", "Ended.", "Every other device has to log in again.")
 
     return router
+
+
+def _wrong_with(name: str) -> str:
+    if not name:
+        return "Enter your name"
+    if not name.isprintable():
+        return "Use letters, digits and signs only"
+    return f"Use up to {LONGEST_NAME} characters for your name" if len(name) > LONGEST_NAME else ""

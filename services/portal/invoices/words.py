@@ -10,7 +10,6 @@ from shared.web.show import CARDS as CARDS
 from shared.web.show import plural
 
 STATUS = {"due": "Due", "overdue": "Overdue", "in_review": "In-Review", "pending": "Pending", "closed": "Closed", "withdrawn": "Withdrawn"}
-SENDING = {"new": "Sent", "reissued": "Corrected and sent again", "overdue_again": "Sent again, overdue"}
 ENTRY = {"charge": "Charge", "payment": "Payment", "adjustment": "Adjustment", "transfer": "Transfer", "void": "Taken back"}
 CAUSE = {
     "check": "by check",
