@@ -165,7 +165,8 @@ async def is_due_again(employer: Walker, number: str) -> None:
     await expect(employer.page.get_by_text("This invoice was corrected and sent again")).to_be_visible()
 
 
-@pytest.mark.req("EP-09", "EP-11", "EP-13", "EP-15", "EP-16", "EP-17", "EP-26")
+@pytest.mark.req("EP-09", "EP-11", "EP-13", "EP-15", "EP-16", "EP-26")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 @pytest.mark.req("RP-07", part="one check with one payment batch")
 @pytest.mark.parametrize(("width", "script"), [(1280, True), (390, False)])
 async def test_an_employer_disputes_and_pays_and_staff_correct_and_find_the_books_in_balance(

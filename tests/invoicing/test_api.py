@@ -62,7 +62,7 @@ async def test_run_now_with_the_same_key_bills_once(app: FastAPI, house: House) 
         assert unknown.status_code == 409 and "There is no account none" in unknown.json()["detail"]
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_program_works_a_case_once_per_key(app: FastAPI, house: House) -> None:
     await house.bill(claim())
     await house.run()

@@ -20,7 +20,7 @@ async def redropped(house: House) -> None:
     await house.events()
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_reissue_is_never_on_the_day_of_its_redrop(house: House) -> None:
     await redropped(house)
     await house.posting(CORRECTED, 2, revision=1)
@@ -30,7 +30,8 @@ async def test_a_reissue_is_never_on_the_day_of_its_redrop(house: House) -> None
     assert len((await house.events())["invoice.reissued"]) == 1
 
 
-@pytest.mark.req("EP-17", "EP-29")
+@pytest.mark.req("EP-29")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_new_hold_calls_the_reissue_off_until_the_next_redrop(house: House) -> None:
     await redropped(house)
     await house.posting(CORRECTED, 2, revision=1)
@@ -44,7 +45,8 @@ async def test_a_new_hold_calls_the_reissue_off_until_the_next_redrop(house: Hou
     assert len((await house.events())["invoice.reissued"]) == 1
 
 
-@pytest.mark.req("EP-12", "EP-17")
+@pytest.mark.req("EP-12")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 @pytest.mark.parametrize(("restarts", "due", "shown"), [(False, "2026-12-04", "overdue"), (True, "2027-01-05", "due")])
 async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_account_says_so(
     house: House, restarts: bool, due: str, shown: str
@@ -67,14 +69,15 @@ async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_acc
     assert [fact.kind for fact in (await house.events()).get("invoice.overdue", [])] == (["overdue"] if restarts else [])
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_withdrawn_line_is_not_waited_for(house: House) -> None:
     await redropped(house)
     await house.bill(claim(version=2, cents=14500, payer="e2"))
     assert await house.one("SELECT count(*) FROM claim WHERE reissue_on IS NOT NULL") == 0
 
 
-@pytest.mark.req("EP-12", "EP-17")
+@pytest.mark.req("EP-12")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_closing_invoice_forgets_its_reissue_at_once_and_shows_due_when_it_opens_again(house: House) -> None:
     await redropped(house)
     await house.posting(claim(), 2, paid=18500)

@@ -188,7 +188,8 @@ async def test_a_pending_payment_follows_its_claim_to_another_invoice(house: Hou
     assert (state.account_id, state.status, state.pending_cents, state.payable_cents) == ("a2", "pending", 18500, 0)
 
 
-@pytest.mark.req("EP-16", "EP-17", "EP-28")
+@pytest.mark.req("EP-16", "EP-28")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_dispute_holds_its_claim_and_names_the_versions_that_contain_it(house: House) -> None:
     await house.bill(claim("c1"), claim("c2"))
     await house.run()
@@ -220,7 +221,8 @@ async def test_a_second_dispute_and_one_of_a_paid_or_withdrawn_claim_are_closed_
     assert cases["d3"].line_version == (await house.line("c2")).version
 
 
-@pytest.mark.req("EP-17", "EP-29", "EP-32")
+@pytest.mark.req("EP-29", "EP-32")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_corrected_dispute_is_sent_again_the_next_day_once_posting_covers_it(house: House) -> None:
     body = claim()
     await house.bill(body)
@@ -245,7 +247,7 @@ async def test_a_corrected_dispute_is_sent_again_the_next_day_once_posting_cover
     assert (await house.line()).status == "due"
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_reissue_waits_for_its_write_offs_by_name(house: House) -> None:
     body = claim()
     await house.bill(body)
@@ -260,7 +262,7 @@ async def test_a_reissue_waits_for_its_write_offs_by_name(house: House) -> None:
     assert (await house.events())["invoice.reissued"][0].total_cents == 16500
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_closing_invoice_and_a_withdrawn_line_cancel_the_reissue(house: House) -> None:
     body = claim()
     await house.bill(body)

@@ -43,7 +43,7 @@ async def test_accounts_by_name(app: FastAPI, house: House, monkeypatch: pytest.
         assert await every(http, "accounts", "account_id") == wanted
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_hold_queue_by_the_day_to_act(app: FastAPI, house: House, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(pages.holds, "PAGE", size)

@@ -86,7 +86,8 @@ async def test_staff_see_the_next_run_leave_a_claim_out_and_run_an_account(app: 
         assert "No invoice matches" in (await browser.get("/staff/p1/invoices", params={"status": "closed"})).text
 
 
-@pytest.mark.req("EP-12", "BX-07")
+@pytest.mark.req("EP-12")
+@pytest.mark.req("BX-07", part="the list of entries")
 async def test_an_invoice_page_leads_from_its_total_to_what_is_payable(app: FastAPI, house: House) -> None:
     await house.bill(claim("c1"), claim("c/2"))
     await house.run()
@@ -100,7 +101,8 @@ async def test_an_invoice_page_leads_from_its_total_to_what_is_payable(app: Fast
         assert (await browser.get("/staff/p1/invoices/none")).status_code == 404
 
 
-@pytest.mark.req("EP-17", "EP-28")
+@pytest.mark.req("EP-28")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_staff_work_a_case_to_its_end(app: FastAPI, house: House) -> None:
     await house.bill(claim("c1", cents=(10000, 8500)))
     await house.run()
@@ -135,7 +137,7 @@ async def test_staff_put_a_claim_on_hold(app: FastAPI, house: House) -> None:
         assert "Claim c1 is on hold." in answer.text and "In-Review" in answer.text
 
 
-@pytest.mark.req("EP-19")
+@pytest.mark.req("EP-19", part="settings with preview")
 async def test_a_practice_admin_previews_and_publishes_name_and_look(app: FastAPI, house: House) -> None:
     form = {"version": "1", "display_name": "Saltmarsh Health", "colour": "#FFEE00", "logo_id": "", "logo_alt": "Waves"}
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 10

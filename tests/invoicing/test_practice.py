@@ -29,7 +29,8 @@ async def published(house: House) -> list[Any]:
         return [PRACTICE_STATE.decode(row.value) for row in rows]
 
 
-@pytest.mark.req("PF-10", "EP-19")
+@pytest.mark.req("PF-10")
+@pytest.mark.req("EP-19", part="settings with preview")
 async def test_a_file_sets_up_practices_once_however_often_it_is_given(house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     environment("invoicing", postgres.urls("invoicing"), monkeypatch, {"PORTAL_URL": "http://portal"})
     assert "5 practices are set up" in command(str(FILE)).stdout

@@ -102,7 +102,7 @@ def test_a_redrop_is_covered_only_with_its_write_offs() -> None:
     assert money.covers_redrop(balances(claim(), 1, write_offs=("w1", "w2")), (1, 0), ["w1"])
 
 
-@pytest.mark.req("EP-17")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 def test_a_redrop_after_a_void_and_a_new_bill_waits_until_posting_has_the_bill() -> None:
     assert not money.covers_redrop(balances(claim(), 2, voided=True), (3, 0), [])
     assert money.covers_redrop(balances(claim(version=3), 3), (3, 0), [])
@@ -158,7 +158,8 @@ def open_invoice(status: str = "due") -> Invoice:
     return Invoice("p1", "i1", "000123", "a1", status, TODAY, TODAY, TODAY, None, None, 0, 100, 60, None, None, None, ())
 
 
-@pytest.mark.req("EP-12", "EP-17")
+@pytest.mark.req("EP-12")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 def test_a_closed_invoice_closes_once_is_not_sent_again_and_may_open_again() -> None:
     paid = Totals(1, 0, Money(100, 100), 0)
     closing = invoice.turn(open_invoice(), paid, (), Fact.REISSUED, False, TODAY)
@@ -307,7 +308,7 @@ def test_a_line_gets_a_new_version_only_when_something_changed() -> None:
     assert held is not None and (held.version, held.status) == (2, "in_review")
 
 
-@pytest.mark.req("BX-07")
+@pytest.mark.req("BX-07", part="the list of entries")
 def test_entries_say_how_each_movement_changed_the_balance() -> None:
     def entry(entry_id: str, kind: str, cents: int, payer: str = "e1") -> Entry:
         return Entry(

@@ -64,7 +64,8 @@ async def looks_right(page: Page) -> None:
     assert await sideways(page) <= 0, page.url
 
 
-@pytest.mark.req("EP-09", "EP-11", "EP-16", "EP-26", "BX-07")
+@pytest.mark.req("EP-09", "EP-11", "EP-16", "EP-26")
+@pytest.mark.req("BX-07", part="the list of entries")
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_axe_finds_nothing_and_no_page_scrolls_sideways(browser: Browser, address: str, width: int):
     context = await window(browser, width)

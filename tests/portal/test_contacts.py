@@ -165,7 +165,8 @@ async def test_an_e_mail_that_has_a_log_in_gets_access_without_a_new_registratio
     assert (await rooms.letters(CONTACT_INVITED))[-1] == {"to": "Paula@Kuvalis.example", "link": "http://portal.test/employerportal/login"}
 
 
-@pytest.mark.req("EP-02", "EP-05")
+@pytest.mark.req("EP-02")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_an_invitation_that_crossed_a_registration_is_joined_at_the_next_log_in(rooms: Rooms):
     _, link = await rooms.invited()
     crossed, _ = await rooms.invited(account_id="b1", practice_id="8")

@@ -43,7 +43,7 @@ async def test_an_address_that_became_a_patients_is_refused_at_registration_in_w
     assert await rooms.value("SELECT count(*) FROM persons WHERE kind = 'employer'") == 0
 
 
-@pytest.mark.req("PC-06")
+@pytest.mark.req("PC-06", part="by function and command")
 @pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_a_patient_cannot_sign_up_with_an_employer_users_address(rooms: Rooms):
     await rooms.registered()
@@ -162,7 +162,7 @@ async def test_letters_hold_nothing_that_can_be_read(rooms: Rooms):
     assert link.rsplit("/", 1)[1] not in str(await rooms.rows("SELECT * FROM invitations")), "the token is kept as a hash only"
 
 
-@pytest.mark.req("PC-06")
+@pytest.mark.req("PC-06", part="by function and command")
 @pytest.mark.req("EP-03", part="the patient's side by function and command")
 async def test_the_command_adds_a_patient_user_or_says_why_not(rooms: Rooms):
     await rooms.registered()

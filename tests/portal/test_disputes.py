@@ -45,7 +45,8 @@ def case(sent: DisputeSubmitted, version: int = 1, **changed: Any) -> DisputeSta
     return replace(state, **changed)
 
 
-@pytest.mark.req("EP-16", "EP-28", "BX-06")
+@pytest.mark.req("EP-16", "EP-28")
+@pytest.mark.req("BX-06", part="only the disputed claim waits")
 async def test_a_dispute_goes_to_invoicing_and_shows_in_review_at_once_while_the_rest_can_be_paid(portal: Portal):
     await portal.show(invoice())
     async with portal.browser() as browser:

@@ -18,7 +18,8 @@ async def test_every_route_names_its_guard(rooms: Rooms):
     assert unguarded(rooms.web) == []
 
 
-@pytest.mark.req("EP-05", "EP-04")
+@pytest.mark.req("EP-04")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_registration_leads_from_the_link_to_home_and_may_be_resumed_in_another_browser_at_each_step(rooms: Rooms):
     contact, link = await rooms.invited()
     steps = [
@@ -41,7 +42,7 @@ async def test_registration_leads_from_the_link_to_home_and_may_be_resumed_in_an
     assert contact.contact_id == await rooms.value("SELECT contact_id FROM memberships")
 
 
-@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_a_step_cannot_be_skipped(rooms: Rooms):
     _, link = await rooms.invited()
     browser = rooms.browser()
@@ -51,7 +52,7 @@ async def test_a_step_cannot_be_skipped(rooms: Rooms):
     assert await rooms.value("SELECT count(*) FROM persons") == 0
 
 
-@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_the_recovery_code_comes_by_text_message_sealed_and_is_counted_down(rooms: Rooms):
     _, link = await rooms.invited()
     browser = rooms.browser()
@@ -73,7 +74,8 @@ async def test_the_recovery_code_comes_by_text_message_sealed_and_is_counted_dow
     assert letter["code"] not in str(await rooms.rows("SELECT * FROM codes"))
 
 
-@pytest.mark.req("EP-05", "EP-07")
+@pytest.mark.req("EP-07")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_a_code_ends_after_ten_minutes_five_tries_or_one_use_and_five_are_sent_an_hour(rooms: Rooms):
     await rooms.registered()
     person = await rooms.value("SELECT person_id FROM persons")
@@ -108,7 +110,7 @@ async def test_a_code_ends_after_ten_minutes_five_tries_or_one_use_and_five_are_
     assert await make()
 
 
-@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 @pytest.mark.req("EP-08", part="pickers")
 async def test_who_is_invited_to_several_accounts_chooses_location_then_account_and_gets_all_of_them(rooms: Rooms):
     await rooms.invited()

@@ -63,7 +63,8 @@ async def code_of(rooms: Rooms) -> str:
     return str((await rooms.letters(SIGNIN_CODE_REQUESTED))[-1]["code"])
 
 
-@pytest.mark.req("EP-02", "EP-05", "EP-06", "EP-07", "EP-25")
+@pytest.mark.req("EP-02", "EP-06", "EP-07", "EP-25")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 @pytest.mark.req("EP-08", part="pickers and log-out")
 @pytest.mark.req("EP-03", part="the patient's side by function and command")
 @pytest.mark.req("EP-23", part="without the staff preview")
@@ -193,7 +194,8 @@ async def come_back(walk: Walk, rooms: Rooms) -> None:
     assert await page.get_by_role("link", name="Switch Account").is_visible()
 
 
-@pytest.mark.req("EP-05", "EP-06")
+@pytest.mark.req("EP-06")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_registration_and_log_in_need_no_script(rooms: Rooms):
     _, link = await rooms.invited()
     async with served(rooms) as base, chromium() as browser:

@@ -109,7 +109,7 @@ def test_what_is_no_address_is_not_taken_for_one(text: str):
     assert not is_email(text)
 
 
-@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 @given(st.text(string.digits, min_size=10, max_size=10))
 def test_a_telephone_number_may_be_written_in_any_way(digits: str):
     area, office, line = digits[:3], digits[3:6], digits[6:]
@@ -185,7 +185,7 @@ async def test_fifty_guesses_at_once_get_no_more_than_ten_answers(rooms: Rooms):
     assert await rooms.log_in() == "locked"
 
 
-@pytest.mark.req("EP-05")
+@pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_terms_signed_twice_at_once_register_once(rooms: Rooms):
     _, link = await rooms.invited()
     browser = rooms.browser()

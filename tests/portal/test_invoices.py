@@ -18,7 +18,7 @@ from shared.money import usd
 from tests.portal.conftest import PAULA, Portal, authorised, invoice, words
 
 
-@pytest.mark.req("EP-22")
+@pytest.mark.req("EP-22", part="by messages alone")
 async def test_copies_are_the_newest_version_in_any_order_and_however_often(portal: Portal):
     old, new = invoice(), invoice().again(balance_cents=100, payable_cents=100)
     await portal.give(INVOICE_STATE, new.header, old.header, new.header)
@@ -130,7 +130,7 @@ def test_the_ladder_leads_from_the_original_total_to_what_is_payable():
     ]
 
 
-@pytest.mark.req("BX-07")
+@pytest.mark.req("BX-07", part="the list of entries")
 def test_the_story_of_a_claim_ends_at_its_balance_even_where_old_entries_are_left_out():
     def entry(n: int, kind: str, cents: int, group: str | None = None, code: str | None = None) -> LineEntry:
         return LineEntry(entry_id=f"e{n}", on=date(2026, 11, n), kind=kind, change_cents=cents, group=group, code=code, charge_id="i1-c1-1")

@@ -23,7 +23,8 @@ async def balances(posting: Posting, claim_id: str = "c1") -> Any:
     return (await posting.newest(CLAIM_BALANCES))[f"7/{claim_id}"]
 
 
-@pytest.mark.req("EP-21", "RP-12", "RP-20")
+@pytest.mark.req("RP-12", "RP-20")
+@pytest.mark.req("EP-21", part="posted with no hand, the invoice closes")
 async def test_a_captured_payment_is_posted_with_no_hand_into_the_days_batch(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1", cents=(100, 50)), billed("c2"))
     await posting.give(PAYMENT_CAPTURED, captured("p1", {"c1": 150, "c2": 100}))
