@@ -69,6 +69,7 @@ REFUSED = [
 
 
 @pytest.mark.req("CF-03", part="one-year contracts")
+@pytest.mark.req("CF-10", part="the refusal")
 @pytest.mark.parametrize(("changes", "status", "words"), REFUSED)
 async def test_what_cannot_be_a_contract_is_refused_in_words(app: FastAPI, desk: Contracts, changes: dict[str, str], status: int, words: str) -> None:
     async with signed_in(app, "front_desk") as http:

@@ -32,7 +32,7 @@ def program(app: FastAPI, scopes: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://invoicing", headers=headers)
 
 
-@pytest.mark.req("EP-01")
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
 async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAPI) -> None:
     async with program(app, "accounts:read,accounts:write") as client:
         made = await client.post("/api/practices/p1/accounts", json=ACCOUNT)
@@ -49,7 +49,7 @@ async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAP
         assert (await client.post("/api/practices/p1/accounts", json=ACCOUNT)).status_code == 403
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_run_now_with_the_same_key_bills_once(app: FastAPI, house: House) -> None:
     await house.bill(claim())
     async with program(app, "billing:run") as client:

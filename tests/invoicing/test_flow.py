@@ -25,7 +25,7 @@ def release(version: int, dispute_id: str | None = None) -> ClaimRedropRequested
     return ClaimRedropRequested(practice_id="p1", claim_id="c1", version=version, dispute_id=dispute_id, requested_at=NOON)
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_a_run_bills_what_waits_on_one_invoice_per_account(house: House) -> None:
     await house.bill(claim("c1"), claim("c2", cents=(100, 200)))
     made = await house.run()
@@ -38,7 +38,7 @@ async def test_a_run_bills_what_waits_on_one_invoice_per_account(house: House) -
     assert await house.run() == []
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_a_run_leaves_out_what_is_held_later_free_or_outside_the_accounts_dates(house: House) -> None:
     await house.account(replace(employer(), effective_on=NOON.date().replace(day=2)), 1)
     await house.bill(
@@ -57,7 +57,7 @@ async def test_a_run_leaves_out_what_is_held_later_free_or_outside_the_accounts_
     assert await house.one("SELECT array_agg(claim_id) FROM invoice_line") == ["good"]
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_numbers_rise_without_gaps_and_each_account_gets_its_own_invoice(house: House) -> None:
     await house.account(employer("a2", ("e2",)))
     await house.bill(claim("c1"), claim("c2", payer="e2"))
@@ -221,7 +221,8 @@ async def test_a_second_dispute_and_one_of_a_paid_or_withdrawn_claim_are_closed_
     assert cases["d3"].line_version == (await house.line("c2")).version
 
 
-@pytest.mark.req("EP-29", "EP-32")
+@pytest.mark.req("EP-29")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 @pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_corrected_dispute_is_sent_again_the_next_day_once_posting_covers_it(house: House) -> None:
     body = claim()
@@ -339,7 +340,7 @@ async def test_an_invoice_is_overdue_from_the_day_after_due_by_and_told_again_af
     assert [(body.kind, body.issue_no) for body in events["invoice.overdue"]] == [("overdue_again", 2)]
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_the_daily_run_bills_by_the_accounts_rhythm_and_once_after_an_outage(house: House) -> None:
     await house.account(replace(employer(), frequency="weekly", weekday=0), 1)
     await house.bill(claim())
@@ -367,7 +368,7 @@ async def test_a_changed_mask_reaches_every_line_that_was_published(house: House
     assert (await house.line()).charges == []
 
 
-@pytest.mark.req("EP-01")
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
 async def test_a_payer_id_belongs_to_one_account_and_an_unknown_one_waits_for_an_account(house: House) -> None:
     with pytest.raises(Refused, match="belongs to Kuvalis"):
         await house.account(employer("a2", ("e1",)))

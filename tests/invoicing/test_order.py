@@ -113,7 +113,7 @@ async def fresh(house: House) -> None:
         await tx.execute(text("UPDATE practice SET ran_on = NULL"))
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_two_runs_at_once_bill_a_claim_once(house: House) -> None:
     for n in range(10):
         await house.bill(claim(f"c{n}"), claim(f"d{n}"))
@@ -122,7 +122,7 @@ async def test_two_runs_at_once_bill_a_claim_once(house: House) -> None:
     assert await house.one("SELECT count(DISTINCT number) = max(number) - min(number) + 1 FROM invoice")
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_a_run_of_all_accounts_locks_their_claims_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first account has the later claims: taken account by account, run and balances would lock crosswise."""
     await house.account(employer("a2", ("e2",)))
@@ -198,7 +198,7 @@ def test_every_topic_that_is_read_decodes_what_its_writer_encodes() -> None:
         assert Message(topic, topic.key_of(body), ids.new(), NOON, body, None).practice_id == "p1"
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_a_run_over_many_claims_is_one_invoice_in_seconds(house: House) -> None:
     await house.bill(*(claim(f"m{n}", cents=(100, 200, 300)) for n in range(500)))
     async with asyncio.timeout(10):

@@ -45,7 +45,7 @@ async def test_a_role_that_may_not_is_refused_in_words(app: FastAPI) -> None:
         assert (await browser.get("/staff/p1/accounts")).status_code == 403
 
 
-@pytest.mark.req("EP-01")
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
 async def test_staff_create_and_edit_an_account(app: FastAPI, house: House) -> None:
     async with signed_in(app, "billing_admin") as browser:
         answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"net_days": "x", "city": ""})
@@ -69,7 +69,7 @@ async def test_staff_create_and_edit_an_account(app: FastAPI, house: House) -> N
     ]
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_staff_see_the_next_run_leave_a_claim_out_and_run_an_account(app: FastAPI, house: House) -> None:
     await house.bill(claim("c1"), claim("c2"), claim("c3", payer="nobody"))
     async with signed_in(app, "billing_admin") as browser:

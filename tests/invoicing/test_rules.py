@@ -255,7 +255,7 @@ def test_a_write_off_has_an_amount_a_reason_and_room() -> None:
             hold.check_write_off(asked, reason, 5)
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 @pytest.mark.parametrize(("rhythm", "after", "expected"), [
     ({"frequency": "daily"}, date(2026, 11, 4), date(2026, 11, 5)),
     ({"frequency": "weekly", "weekday": 0}, date(2026, 11, 4), date(2026, 11, 9)),
@@ -266,7 +266,7 @@ def test_the_next_run_is_the_next_of_the_accounts_days(rhythm: dict[str, object]
     assert account.next_run(employer(**rhythm), after) == expected
 
 
-@pytest.mark.req("EP-01")
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
 @pytest.mark.parametrize("wrong", [
     {"name": " "}, {"net_days": 366}, {"payer_ids": ()}, {"frequency": "weekly", "weekday": 7}, {"frequency": "monthly", "month_day": 29},
     {"overdue_again_days": 59}, {"effective_on": TODAY, "expires_on": TODAY - timedelta(days=1)},
@@ -278,7 +278,7 @@ def test_an_account_says_what_is_wrong_with_it(wrong: dict[str, object]) -> None
         account.check(replace(made, **wrong))  # type: ignore[arg-type]
 
 
-@pytest.mark.req("EP-32")
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 def test_an_account_pays_within_its_dates() -> None:
     bound = replace(employer(), effective_on=TODAY, expires_on=TODAY)
     assert [account.in_term(bound, TODAY + timedelta(days=n)) for n in (-1, 0, 1)] == [False, True, False]
@@ -349,7 +349,8 @@ def test_a_paper_shows_what_was_frozen_and_its_recent_payments() -> None:
     assert (shown["claims"][0]["charged"], shown["totals"]["balance"], shown["corrected"]) == (18500, 18500, False)
 
 
-@pytest.mark.req("EP-01", "EP-27")
+@pytest.mark.req("EP-27")
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
 async def test_a_cover_sheet_names_no_patient_and_the_claims_follow_on_page_two() -> None:
     plainly, covered = [await printed(cover_sheet=wanted) for wanted in (False, True)]
     assert len(plainly) == 1 and "Ana Diaz" in plainly[0] and "Payments in the last 30 days" in plainly[0]

@@ -30,7 +30,8 @@ async def test_copies_are_the_newest_version_in_any_order_and_however_often(port
     assert await portal.rows("SELECT 1 FROM invoices") == []
 
 
-@pytest.mark.req("EP-09", "EP-33")
+@pytest.mark.req("EP-09")
+@pytest.mark.req("EP-33", part="kept and shown")
 async def test_home_sums_open_invoices_less_credit_and_says_open_points_in_words(portal: Portal):
     await portal.show(
         invoice("i1", "100001", (10000,)),

@@ -126,7 +126,7 @@ async def test_a_write_off_before_its_content_waits(posting: Posting) -> None:
     assert one.write_offs == ["w1"] and one.lines[0].adjusted_cents == 20
 
 
-@pytest.mark.req("RP-26")
+@pytest.mark.req("RP-26", part="the move to the next payer")
 async def test_a_payer_change_moves_the_open_balance_to_the_new_payer(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1", 1, (100,), (INSURANCE, PATIENT)))
     await posting.give(CLAIM_BILLED, billed("c1", 2, (100,), (INSURANCE, PATIENT), to=2))
@@ -136,8 +136,9 @@ async def test_a_payer_change_moves_the_open_balance_to_the_new_payer(posting: P
     assert (await posting.said(CLAIM_ADJUDICATED))[0].remittance_id is None
 
 
-@pytest.mark.req("RP-26")
+@pytest.mark.req("RP-26", part="the move to the next payer")
 @pytest.mark.req("RP-01", "RP-05", "RP-07", part="one check with one payment batch")
+@pytest.mark.req("RP-10", part="the closing")
 async def test_staff_post_an_insurance_payment_and_the_rest_moves_to_the_patient(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1", 1, (10000,), (INSURANCE, PATIENT)))
     deposit: dict[str, Any] = dict(
@@ -153,7 +154,10 @@ async def test_staff_post_an_insurance_payment_and_the_rest_moves_to_the_patient
     async with posting.app.begin("7") as tx:
         claim = await post_payment(tx, posting.clock, "7", batch_id, "c1", [LineAnswer("c1-1", 6000, 1000)], "mchen")
         assert claim.patient_balance_cents == 3000
+        states = [(await tx.exec_driver_sql("SELECT state FROM deposits")).scalar_one()]
         await batches.close_batch(tx, "7", batch_id, NOW)
+        states += [(await tx.exec_driver_sql("SELECT state FROM deposits")).scalar_one()]
+    assert states == ["open", "closed"]
     assert (await posting.said(PAYER_ADVANCED))[0].amount_cents == 3000
     fact = (await posting.said(CLAIM_ADJUDICATED))[0]
     assert (fact.patient_balance_cents, fact.balances_version) == (3000, (await balances(posting)).version)

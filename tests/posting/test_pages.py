@@ -12,7 +12,7 @@ from tests.staff import signed_in
 DEPOSIT = {"day": "11/20/2026", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
 
 
-@pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-07", part="one check with one payment batch")
+@pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-06", "RP-07", part="one check with one payment batch")
 async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: FastAPI) -> None:
     async with signed_in(app, "poster") as http:
         empty = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "soon", "amount": "much", "account": "other"})
