@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ EMPLOYERS = ("79530", "79554")
 STAYS_OPEN = "79554"
 EXAMPLES = ROOT / "docs" / "events" / "examples"
 BAD_TRACE = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"
-BAD = ("claim.billed", "practice.state")  # read by all five between them
+BAD = ("claim.billed", "patient.state")  # what others publish may be malformed
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,10 @@ async def examples(at: Where) -> None:
         await publisher.publish(at["kafka"], topic, [body], f"{topic.split('.')[0]}_id", at=clockfile.now(Path(at["clock"])))
 
 
-async def bad_records(at: Where) -> None:
-    """A record on each of two topics that is not JSON."""
+async def bad_records(at: Where, topics: Iterable[str] = BAD) -> None:
+    """A record on each of these topics that is not JSON."""
     async with AIOKafkaProducer(bootstrap_servers=at["kafka"]) as producer:
-        for topic in BAD:
+        for topic in topics:
             headers = {"ce_specversion": "1.0", "ce_id": str(uuid.uuid4()), "ce_type": topic, "ce_source": "urn:bad"}
             headers |= {"ce_time": "2026-11-22T12:00:00Z", "traceparent": BAD_TRACE}
             await producer.send_and_wait(topic, b"{", key=b"195900/bad", headers=[(name, value.encode()) for name, value in headers.items()])
@@ -145,5 +146,5 @@ async def bad_records(at: Where) -> None:
 async def overdue(at: Where) -> None:
     """Waits until every invoice that is not closed is overdue."""
     async with asyncio.timeout(90):
-        while {each.body["status"] for each in (await gather(at)).newest["invoice.state"].values() if each.body} != {"closed", "overdue"}:
+        while {body["status"] for body in (await gather(at)).states("invoice.state")} != {"closed", "overdue"}:
             await asyncio.sleep(0.5)

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from deploy.local.verify import delivery, money
-from deploy.local.verify.facts import Facts, Newest, _database
+from deploy.local.verify.__main__ import findings
+from deploy.local.verify.facts import Facts, _database
 from shared.events.invoicing import CLAIM_REDROPPED, INVOICE_LINE_STATE, INVOICE_REISSUED
 from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE
 from shared.events.registry import TOPICS
@@ -181,18 +181,19 @@ async def facts_of(world: World, server: str) -> Facts:
     where = {"operator": {"postgres": server}}
     facts = Facts(dict([await _database(where, service) for service in world.sql]))
     for (topic, key), log in world.logs.items():
-        bodies = [TOPICS[topic].decode(entry.value) for entry in log if not entry.again]
-        if TOPICS[topic].versioned and bodies:
-            facts.newest.setdefault(topic, {})[key] = Newest(msgspec.to_builtins(bodies[-1]), max(body.version for body in bodies))
+        for entry in log:
+            if not entry.again:
+                facts.hear(topic, key, msgspec.json.decode(entry.value))
     facts.captures = world.gateway.book.ledger
     facts.mails = [{"headers": dict(message.items())} for message in world.box]
+    facts.now = world.clock.now
     return facts
 
 
 async def rest(world: World, people: People, server: str) -> Facts:
     """Everything has been delivered, asked and waited for: the oracle is clean, and nothing waits."""
     facts = await facts_of(world, server)
-    found = [f"{check.__name__}: {words}" for check in (*money.CHECKS, *delivery.CHECKS) for words in check(facts)]
+    found = [f"{name}: {words}" for name, several in findings(facts).items() for words in several]
     found += [f"at rest: {words}" for words in _waiting(facts, world, people)]
     if found:
         raise Broken("; ".join(found[:3]))

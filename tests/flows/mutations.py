@@ -65,7 +65,7 @@ def release_first(patch: MonkeyPatch) -> None:
 
 def dispute_versions(patch: MonkeyPatch) -> None:
     without = "DELETE FROM dispute_marks m USING cases c WHERE c.practice_id = m.practice_id AND c.dispute_id = m.dispute_id"
-    patch.setattr(marks, "_DISPUTED", text(without))
+    patch.setattr(marks, "_DISPUTED", without)
     free = payable._free
     patch.setattr(payable, "_free", lambda line, own: free(line, replace(own, open_cases=frozenset())))
 

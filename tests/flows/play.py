@@ -151,8 +151,7 @@ def plain(facts: Any) -> dict[str, Any]:
     """The end without ids, versions and dates: money by claim, invoices, payments, charges, mails."""
     invoices = {f"{row['practice_id']}/{row['invoice_id']}": f"invoice {n}" for n, row in enumerate(
         sorted(facts.rows("invoicing", "invoice"), key=lambda row: row["number"]))}  # fmt: skip
-    states = facts.newest.get("invoice.state", {})
-    lines = [each.body for each in facts.newest.get("invoice.line.state", {}).values()]
+    states, lines = facts.newest["invoice.state"], facts.states("invoice.line.state")
     return {
         "columns": sorted([r["claim_id"], r["charge_id"], r["kind"], r["payer_id"], r["balance_cents"], r["paid_cents"], r["adjusted_cents"]]
                           for r in facts.rows("posting", "columns")),

@@ -49,7 +49,8 @@ PLACE = {
     "one_year_max_cents": 150_000,
     "auto_contract_department_id": "d1",
 }
-HOUSE = PRACTICE | {"digest_at": "08:00", "merchant_locations": [PLACE], "contracts_on": True}
+BANK = {"bank_account_id": "1", "name": "Operating", "last4": "1111"}
+HOUSE = PRACTICE | {"digest_at": "08:00", "merchant_locations": [PLACE], "bank_accounts": [BANK], "contracts_on": True}
 INSURED = [Payer(order=1, kind="insurance", payer_id="I"), Payer(order=2, kind="patient", payer_id="9901")]
 
 

@@ -126,9 +126,9 @@ class World:
         self.register()
 
     def new_id(self) -> str:
-        """Stands in for `shared.ids.new`, so that a seed repeats to the last id."""
+        """Stands in for `shared.ids.new`, so that a seed repeats to the last id: UUIDv7 of a moment to come, one after the other."""
         self.ids += 1
-        return f"id{self.ids:06d}"
+        return f"01ffffff-ffff-7000-8000-{self.ids:012d}"
 
     # --- sending
 

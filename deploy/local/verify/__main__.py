@@ -6,11 +6,11 @@ import sys
 
 from deploy.local import demo
 from deploy.local.settled import settle
-from deploy.local.verify import delivery, money
+from deploy.local.verify import delivery, invoices, money
 from deploy.local.verify.facts import Facts, gather
 from deploy.local.visitor import Where
 
-CHECKS = (*money.CHECKS, *delivery.CHECKS)
+CHECKS = (*money.CHECKS, *invoices.CHECKS, *delivery.CHECKS)
 SHOWN = 5
 
 

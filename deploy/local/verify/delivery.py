@@ -3,53 +3,56 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from deploy.local.verify.facts import Facts
+from shared.events import Topic
+from shared.events.registry import TOPICS
+from shared.parking import BEHIND
 
-# topic → (service, table, key column) of the owner and of every copy by version
-HOLDERS = {
-    "practice.state": (("portal", "practices", "practice_id"), ("posting", "practices", "practice_id"), ("contracts", "practices", "practice_id"),
-                       ("notifier", "practices", "practice_id"), ("invoicing", "practice", "practice_id")),
-    "account.state": (("invoicing", "account", "account_id"), ("portal", "accounts", "account_id"), ("notifier", "accounts", "account_id")),
-    "invoice.state": (("portal", "invoices", "invoice_id"), ("notifier", "invoices", "invoice_id")),
-    "invoice.line.state": (("portal", "lines", "line_id"),),
-    "dispute.state": (("portal", "cases", "dispute_id"),),
-    "contact.state": (("portal", "contacts", "contact_id"), ("notifier", "contacts", "contact_id")),
-    "claim.balances.state": (("posting", "claims", "claim_id"), ("invoicing", "balance", "claim_id"), ("contracts", "balances", "claim_id")),
-    "payment.state": (("posting", "payments", "payment_id"), ("portal", "postings", "payment_id"), ("invoicing", "payment_posting", "payment_id"),
-                      ("contracts", "payment_states", "payment_id")),
-    "credit.state": (("posting", "credits", "holder"), ("portal", "credits", "holder")),
-    "contract.state": (("contracts", "contracts", "contract_id"), ("notifier", "contracts", "contract_id")),
-    "patient.state": (("posting", "patients", "patient_id"), ("contracts", "patients", "patient_id")),
-    "department.state": (("contracts", "departments", "department_id"),),
-    "appointment.state": (("contracts", "appointments", "appointment_id"),),
-}  # fmt: skip
-# Copies that keep only some keys on purpose.
+# Copies that keep only some keys on purpose, and the owners' own tables of things that not each is told of.
 PARTIAL = {("contracts", "payment_states"), ("invoicing", "payment_posting"), ("portal", "postings"), ("posting", "payments"), ("posting", "claims")}
+NO_COPY = {("notifier", "known")}  # versions that somebody named
+
+
+def holders(facts: Facts) -> Iterator[tuple[Topic[Any], str, str]]:
+    """Every topic with each service and its table that is the owner's or a copy: known by its shape, a version under the topic's key.
+
+    Corrected claims have none: they are ordered by `(version, revision)` and become content (`claims_are_as_published`).
+    """
+    for topic in TOPICS.values():
+        if topic.versioned and topic.deletable and not hasattr(topic.body, "revision"):
+            shape = list(dict.fromkeys(("practice_id", topic.key)))
+            for service in facts.tables:
+                for row in facts.rows(service, "versioned"):
+                    if row["key"] == shape and (service, row["table"]) not in NO_COPY:
+                        yield topic, service, row["table"]
+
+
+def our_records_can_be_read(facts: Facts) -> Iterator[str]:
+    """Every record on a topic of ours is one that its readers can take in; only what others publish may be malformed (PF-02)."""
+    yield from facts.unreadable
 
 
 def the_last_record_is_the_newest(facts: Facts) -> Iterator[str]:
     """On our own state topics the last record of a key has its highest version, so compaction keeps the newest."""
-    for topic in HOLDERS:
-        if topic in ("patient.state", "department.state", "appointment.state"):
-            continue
-        for key, newest in facts.newest.get(topic, {}).items():
-            if newest.body and newest.body["version"] != newest.highest:
-                yield f"{topic} {key} ends at version {newest.body['version']} after {newest.highest}"
+    for name, keys in facts.newest.items():
+        for key, newest in keys.items() if TOPICS[name].writer != "ingress" else ():
+            if newest.body and newest.body["version"] != newest.last:
+                yield f"{name} {key} ends at version {newest.last} after {newest.body['version']}"
 
 
 def copies_equal_owners(facts: Facts) -> Iterator[str]:
     """Every copy has the version that its owner published last, and no key is missing."""
-    for topic, holders in HOLDERS.items():
-        said = {key: newest.highest for key, newest in facts.newest.get(topic, {}).items() if newest.body}
-        for service, table, column in holders:
-            held = {f"{row['practice_id']}/{row[column]}": row["version"] for row in facts.rows(service, table)}
-            for key in sorted(held.keys() & said.keys()):
-                if held[key] != said[key]:
-                    yield f"{service} has {topic} {key} at version {held[key]}, the topic at {said[key]}"
-            if (service, table) not in PARTIAL and service in facts.tables:
-                for key in sorted(said.keys() - held.keys())[:5]:
-                    yield f"{service} has no copy of {topic} {key}"
+    for topic, service, table in holders(facts):
+        said = {key: newest.body["version"] for key, newest in facts.newest[topic.name].items() if newest.body}
+        held = {f"{row['practice_id']}/{row[topic.key]}": row["version"] for row in facts.rows(service, table)}
+        for key in sorted(held.keys() & said.keys()):
+            if held[key] != said[key]:
+                yield f"{service} has {topic.name} {key} at version {held[key]}, the topic at {said[key]}"
+        if (service, table) not in PARTIAL:
+            for key in sorted(said.keys() - held.keys())[:5]:
+                yield f"{service} has no copy of {topic.name} {key}"
 
 
 def nothing_is_stuck(facts: Facts) -> Iterator[str]:
@@ -64,7 +67,7 @@ def nothing_is_stuck(facts: Facts) -> Iterator[str]:
     for row in facts.rows("contracts", "charges"):
         if row["status"] in ("submitted", "unknown"):
             yield f"contracts: charge {row['charge_id']} is still {row['status']}"
-    for invoice in (each.body for each in facts.newest.get("invoice.state", {}).values() if each.body):
+    for invoice in facts.states("invoice.state"):
         if invoice["pending_cents"] or any(payment["state"] == "pending" for payment in invoice["payments"]):
             yield f"invoice {invoice['number']} waits for a payment to be posted"
     for table in ("payment_marks", "dispute_marks"):
@@ -73,10 +76,11 @@ def nothing_is_stuck(facts: Facts) -> Iterator[str]:
 
 
 def nothing_is_parked(facts: Facts) -> Iterator[str]:
-    """No record is parked but those whose envelope or body was wrong from the start."""
+    """No record is parked but those of other publishers whose envelope or body was wrong from the start."""
     for service, tables in facts.tables.items():
         for row in tables.get("parked", []):
-            if row["error"].startswith("the handler failed") or row["error"].startswith("behind"):
+            ours = TOPICS[row["topic"]].writer != "ingress"
+            if ours or row["error"].startswith("the handler failed") or row["error"] == BEHIND:
                 yield f"{service} parked {row['topic']}/{row['partition']}/{row['offset']}: {row['error'][:120]}"
 
 
@@ -117,17 +121,18 @@ def disputes_have_holds(facts: Facts) -> Iterator[str]:
     """An open dispute has an open hold on its claim, and only one dispute of a claim is open (EP-16, EP-17)."""
     held = {(row["practice_id"], row["dispute_id"]) for row in facts.rows("invoicing", "hold") if row.get("closed_at") is None}
     open_ones: Counter[tuple[str, str]] = Counter()
-    for each in facts.newest.get("dispute.state", {}).values():
-        if each.body and each.body["status"] == "open":
-            open_ones[each.body["practice_id"], each.body["claim_id"]] += 1
-            if (each.body["practice_id"], each.body["dispute_id"]) not in held:
-                yield f"dispute {each.body['dispute_id']} is open with no hold"
+    for dispute in facts.states("dispute.state"):
+        if dispute["status"] == "open":
+            open_ones[dispute["practice_id"], dispute["claim_id"]] += 1
+            if (dispute["practice_id"], dispute["dispute_id"]) not in held:
+                yield f"dispute {dispute['dispute_id']} is open with no hold"
     for at, count in open_ones.items():
         if count > 1:
             yield f"claim {at[1]} has {count} open disputes"
 
 
 CHECKS = (
+    our_records_can_be_read,
     the_last_record_is_the_newest,
     copies_equal_owners,
     nothing_is_stuck,
