@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections import defaultdict
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from shared.events import Topic
-from shared.events.registry import SERVICES, TOPICS
+from shared.events.registry import DEAD_LETTERS, SERVICES, TOPICS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -46,26 +47,40 @@ ENVIRONMENT = {
 def schema(topic: Topic[Any]) -> str:
     """The JSON Schema of a topic's body, as it is released."""
     (made,), parts = msgspec.json.schema_components([topic.body], ref_template="#/$defs/{name}")
-    _numbers(parts)
+    _as_json_schema(parts)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": topic.schema_id, "title": topic.name}
     return json.dumps(head | made | {"$defs": parts}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _numbers(node: Any) -> None:
-    """Decimals travel as JSON numbers (`shared.events.ENCODER`), which the generator does not know."""
+def _as_json_schema(node: Any) -> None:
+    """What the generator does not know: decimals travel as JSON numbers (`shared.events.ENCODER`), and a text ends at `$`."""
     if isinstance(node, dict):
+        if "pattern" in node:
+            node["pattern"] = node["pattern"].replace(r"\Z", "$")
         if node.get("format") == "decimal":
             node["type"] = "number"
             del node["format"]
         for each in node.values():
-            _numbers(each)
+            _as_json_schema(each)
     elif isinstance(node, list):
         for each in node:
-            _numbers(each)
+            _as_json_schema(each)
+
+
+@cache
+def application(service: str) -> Any:
+    """A service put together, without starting it."""
+    os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
+    return import_module(f"services.{service}.main").build()
+
+
+def readers(topic: str) -> list[str]:
+    """The services that subscribe to a topic."""
+    return [service for service in SERVICES if any(topic in each.topics for each in application(service).state.service.consumptions)]
 
 
 def topic_list() -> str:
-    """docs/events/README.md: every topic with its key, class, kind and schema, by who writes it."""
+    """docs/events/README.md: every topic with its key, class, kind, readers and schema, by who writes it."""
     lines = [
         "# Events",
         "",
@@ -75,40 +90,49 @@ def topic_list() -> str:
     ]
     for writer in WRITERS:
         who = "practice-management systems" if writer == "ingress" else writer
-        lines += [f"## Written by {who}", "", "| topic | key | kind | class | says |", "|---|---|---|---|---|"]
+        lines += [f"## Written by {who}", "", "| topic | key | kind | class | read by | says |", "|---|---|---|---|---|---|"]
         for topic in sorted((t for t in TOPICS.values() if t.writer == writer), key=lambda t: t.name):
             kind = "versioned, compacted" if topic.versioned else "fact, 14 days"
             says = (topic.body.__doc__ or "").strip().splitlines()[0]
             name = f"[`{topic.name}`]({topic.name}.v{topic.major}.json)"
-            lines.append(f"| {name} | practice_id/{topic.key} | {kind} | {'restricted' if topic.restricted else 'open'} | {says} |")
+            kept, by = "restricted" if topic.restricted else "open", ", ".join(readers(topic.name)) or "operators, other systems"
+            key = "that of the record" if topic in DEAD_LETTERS.values() else f"practice_id/{topic.key}"
+            lines.append(f"| {name} | {key} | {kind} | {kept} | {by} | {says} |")
         lines.append("")
     return "\n".join(lines)
 
 
 def openapi(service: str) -> str:
     """A service's HTTP interface for programs."""
-    app = import_module(f"services.{service}.main").build()
-    return json.dumps(app.openapi(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    return json.dumps(application(service).openapi(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def marks() -> dict[str, list[str]]:
-    """Rule id → tests that carry it, each with the part of the rule that it proves where that is not all of it."""
+    """Rule id → tests that carry it, each with the part of the rule that it proves where that is not all of it.
+
+    A table of cases says what each row proves in a dictionary `PROVES`: name → rule ids, a part after a colon (tests/rows.py).
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        here = str(file.relative_to(ROOT))
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for decorator in node.decorator_list:
                     if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.req":
-                        test = f"{file.relative_to(ROOT)} · {node.name.removeprefix('test_').replace('_', ' ')}"
+                        test = f"{here} · {node.name.removeprefix('test_').replace('_', ' ')}"
                         part = "".join(f" · *{ast.literal_eval(each.value)}*" for each in decorator.keywords)
                         for argument in decorator.args:
                             found[ast.literal_eval(argument)].append(test + part)
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PROVES":
+                for row, proved in ast.literal_eval(node.value).items():
+                    for rule, _, part in (each.partition(": ") for each in proved):
+                        found[rule].append(f"{here} · {row.replace('_', ' ')}" + (f" · *{part}*" if part else ""))
     return found
 
 
-def rules() -> list[str]:
-    """The ids of docs/rules.md, in its order."""
-    return re.findall(r"^\| ([A-Z]{2}-\d{2}) \|", (DOCS / "rules.md").read_text(), re.MULTILINE)
+def rules() -> dict[str, str]:
+    """The ids of docs/rules.md, in its order, each with how much of it is built."""
+    return dict(re.findall(r"^\| ([A-Z]{2}-\d{2}) \|.*\| (.+?) \|$", (DOCS / "rules.md").read_text(), re.MULTILINE))
 
 
 WHERE_FROM = (
@@ -128,7 +152,6 @@ def traceability() -> str:
 
 def documents() -> dict[Path, str]:
     """Every generated document with its content."""
-    os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     made = {DOCS / "events" / f"{topic.name}.v{topic.major}.json": schema(topic) for topic in TOPICS.values()}
     made[DOCS / "events" / "README.md"] = topic_list()
     made |= {DOCS / "openapi" / f"{service}.json": openapi(service) for service in SERVICES}

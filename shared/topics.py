@@ -3,10 +3,13 @@
 import asyncio
 import os
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from shared.events import Topic
 from shared.events.registry import TOPICS
 
 
@@ -15,22 +18,30 @@ async def create(servers: str, replication: int = 1) -> int:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        there = set(await admin.list_topics())
+        there = {each["topic"]: len(each["partitions"][0]["replicas"]) for each in await admin.describe_topics()}
         new = [topic for topic in TOPICS.values() if topic.name not in there]
-        made = [
-            NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.config | {"min.insync.replicas": str(max(1, replication - 1))})
-            for topic in new
-        ]
-        if made:
+        if new:
+            made = [NewTopic(topic.name, topic.partitions, replication, topic_configs=settings(topic, replication)) for topic in new]
             answer = await admin.create_topics(made)
-            if refused := [(name, words) for name, code, words in answer.topic_errors if code]:
-                raise RuntimeError(f"topics were refused: {refused}")
-        old = [ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=topic.config) for topic in TOPICS.values() if topic.name in there]
+            _refuse((name, code, words) for name, code, words in answer.topic_errors)
+        # What is not named in an alteration goes back to the broker's default.
+        old = {topic.name: settings(topic, there[topic.name]) for topic in TOPICS.values() if topic.name in there}
         if old:
-            await admin.alter_configs(old)
+            answers = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=configs) for name, configs in old.items()])
+            _refuse((name, code, words) for answer in answers for code, words, _, name in answer.resources)
         return len(new)
     finally:
         await admin.close()
+
+
+def settings(topic: Topic[Any], replicas: int) -> dict[str, str]:
+    """Everything that is set on a topic: of several replicas all but one have to have a record before it is acknowledged."""
+    return topic.config | {"min.insync.replicas": str(max(1, replicas - 1))}
+
+
+def _refuse(answers: Iterable[tuple[str, int, str | None]]) -> None:
+    if refused := [(name, words) for name, code, words in answers if code]:
+        raise RuntimeError(f"topics were refused: {refused}")
 
 
 def main() -> None:

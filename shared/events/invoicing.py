@@ -8,45 +8,12 @@ from msgspec import Meta
 
 from shared.events import Topic
 from shared.events.ingress import ClaimBilled
-from shared.events.types import Address, CardBrand, DisputeReason, HoldSource, InvoiceStatus, LineStatus, PracticeId, Units
+from shared.events.practices import BankAccount, Brand, MerchantLocation
+from shared.events.types import Address, DisputeReason, HoldSource, InvoiceStatus, LineStatus, PracticeId, Units, whole
 
 Frequency = Literal["daily", "weekly", "monthly"]
 IssueKind = Literal["new", "reissued", "overdue_again"]
 PaymentStanding = Literal["pending", "posted", "refunded"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brand:
-    """One colour of the practice in four safe values, and its logo (EP-19)."""
-
-    accent: str
-    accent_on: str
-    accent_edge: str
-    accent_soft: str
-    logo_id: str | None
-    logo_alt: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BankAccount:
-    """A bank account of the practice."""
-
-    bank_account_id: str
-    name: str
-    last4: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MerchantLocation:
-    """Departments that take cards under one pair of merchant ids; a maximum of null means that contract kind is not offered (CF-07)."""
-
-    merchant_location_id: str
-    retail_merchant_id: str | None
-    card_not_present_merchant_id: str | None
-    accepted_cards: list[CardBrand]
-    single_appointment_max_cents: int | None
-    one_year_max_cents: int | None
-    auto_contract_department_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +39,7 @@ class PracticeState:
     portal_bank_account_id: str
     merchant_locations: list[MerchantLocation]
     contracts_on: bool
-    digest_at: Annotated[str, Meta(pattern=r"^(now|[0-2]\d:[0-5]\d)$")]
+    digest_at: Annotated[str, Meta(pattern=whole(r"^(now|[0-2]\d:[0-5]\d)$"))]
     staff_addresses: dict[str, str]
 
 

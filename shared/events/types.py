@@ -11,11 +11,17 @@ PRACTICE_ID = r"^[A-Za-z0-9._-]{1,64}$"
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL text holds every character but this one
 
-PracticeId = Annotated[str, Meta(pattern=PRACTICE_ID)]
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-Text = Annotated[str, Meta(max_length=500, pattern=NO_NUL)]
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
-Code = Annotated[str, Meta(min_length=1, max_length=20, pattern=PRINTABLE)]
+
+def whole(pattern: str) -> str:
+    """A pattern to its very end: Python alone takes a newline before `$`. The JSON Schemas keep `$` (deploy/docs.py)."""
+    return pattern.removesuffix("$") + r"\Z"
+
+
+PracticeId = Annotated[str, Meta(pattern=whole(PRACTICE_ID))]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=whole(PRINTABLE))]
+Text = Annotated[str, Meta(max_length=500, pattern=whole(NO_NUL))]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=whole(NO_NUL))]
+Code = Annotated[str, Meta(min_length=1, max_length=20, pattern=whole(PRINTABLE))]
 Version = Annotated[int, Meta(ge=1, le=2**62)]
 Cents = Annotated[int, Meta(ge=0, le=10**12)]
 Units = Annotated[Decimal, Meta(extra_json_schema={"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.001})]
@@ -36,8 +42,8 @@ class Address:
     line1: Name
     line2: Text | None = None
     city: Name
-    state: Annotated[str, Meta(max_length=40, pattern=NO_NUL)]
-    zip: Annotated[str, Meta(max_length=10, pattern=NO_NUL)] | None
+    state: Annotated[str, Meta(max_length=40, pattern=whole(NO_NUL))]
+    zip: Annotated[str, Meta(max_length=10, pattern=whole(NO_NUL))] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +51,4 @@ class Card:
     """What is kept of a card: never its number."""
 
     brand: CardBrand
-    last4: Annotated[str, Meta(pattern=r"^\d{4}$")]
+    last4: Annotated[str, Meta(pattern=whole(r"^\d{4}$"))]

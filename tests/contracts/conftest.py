@@ -22,9 +22,10 @@ from shared.db import Database
 from shared.events import Topic
 from shared.events.contracts import CHARGE_DUE, CHARGE_SCHEDULED
 from shared.events.ingress import DEPARTMENT_STATE, PATIENT_STATE, DepartmentState, PatientState
-from shared.events.invoicing import PRACTICE_STATE, MerchantLocation
+from shared.events.invoicing import PRACTICE_STATE
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT, NotificationCause, NotificationEnded
 from shared.events.posting import ClaimBalances
+from shared.events.practices import MerchantLocation
 from shared.events.registry import TOPICS
 from shared.gateway import Card, SandboxGateway
 from shared.messages import Message

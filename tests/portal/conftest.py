@@ -31,7 +31,6 @@ from shared.events.invoicing import (
     INVOICE_STATE,
     PRACTICE_STATE,
     AccountState,
-    Brand,
     InvoiceLineState,
     InvoicePayment,
     InvoiceState,
@@ -42,6 +41,7 @@ from shared.events.invoicing import (
     Mask,
     PracticeState,
 )
+from shared.events.practices import Brand
 from shared.events.registry import TOPICS
 from shared.events.types import Address
 from shared.gateway import SandboxGateway

@@ -75,6 +75,9 @@ BAD = {
     "unknown major": ({"ce_dataschema": b"urn:billfold:claim.hold_requested:9"}, b"7/1", hold("1"), "headers.ce_dataschema"),
     "wrong type header": ({"ce_type": b"other"}, b"7/1", hold("1"), "headers.ce_type"),
     "time without zone": ({"ce_time": b"2026-11-20T15:00:00"}, b"7/1", hold("1"), "headers.ce_time"),
+    "newline after the id": ({}, b"7/1\n", hold("1\n"), "key"),
+    "newline in the body's id": ({}, b"7/1", hold("1\n"), "$.claim_id"),
+    "newline in the event's id": ({"ce_id": b"e1\n"}, b"7/1", hold("1"), "headers.ce_id"),
     "NUL in text": ({}, b"7/1", hold("1", "a").replace(b'"a"', b'"a\\u0000"'), "$.reason"),
 }
 

@@ -14,7 +14,8 @@ from services.invoicing.store import practices
 from services.invoicing.store.practices import Absent, Practice
 from services.invoicing.tables import MEBIBYTE
 from shared import outbox
-from shared.events.invoicing import PRACTICE_STATE, Brand, PracticeState
+from shared.events.invoicing import PRACTICE_STATE, PracticeState
+from shared.events.practices import Brand
 from shared.outbox import Outgoing
 from shared.web import brand as colours
 
