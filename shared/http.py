@@ -1,21 +1,17 @@
-"""HTTP for people and programs: one application factory, problems in words, limits, headers, health.
+"""HTTP for people and programs: problems in words, guards, limits, headers (shared.application puts them together).
 
 Programs (`/api`, `/v1`, or whoever asks for JSON) get RFC 9457 problems; browsers get the problem page.
 """
 
 import logging
-import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from opentelemetry.trace import SpanKind
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,10 +43,6 @@ DETAILS = {
     404: "The address may be wrong, or it belongs to something you may not see.",
 }
 log = logging.getLogger(__name__)
-
-Check = Callable[[], Awaitable[str | None]]
-"""Says in words what is wrong, or None when all is well."""
-
 
 class Problem(HTTPException):
     """A refusal in words: `title` is what a person reads first, `detail` what to do; more fields go to programs as they are."""
@@ -107,52 +99,6 @@ def uploads(endpoint: F) -> F:
     return endpoint
 
 
-def make_app(
-    web: Web,
-    *,
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
-    checks: Mapping[str, Check] | None = None,
-    form_targets: Sequence[str] = (),
-) -> FastAPI:
-    """The application of one service, with static files, `/health/live`, `/health/ready`, `/metrics` and every guard against misuse.
-
-    `checks` are asked by readiness. `form_targets` are other origins to which a form may lead (the card processor, the sign-in provider).
-    Bodies may have 1 MiB; `@uploads` on an endpoint allows files of 10 MiB.
-    """
-    app = FastAPI(title=web.service, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.web = web
-    app.add_exception_handler(HTTPException, _on_refusal)
-    app.add_exception_handler(RequestValidationError, _on_bad_values)
-    app.add_exception_handler(SeeOther, _on_see_other)
-    app.add_middleware(Gate, web=web, form_targets=tuple(form_targets))
-
-    everybody = [Depends(public)]
-
-    @app.get("/health/live", dependencies=everybody, include_in_schema=False)
-    async def live() -> dict[str, str]:
-        return {"status": "alive"}
-
-    @app.get("/health/ready", dependencies=everybody, include_in_schema=False)
-    async def ready() -> JSONResponse:
-        found = {name: await _ask(check) for name, check in (checks or {}).items()}
-        well = not any(found.values())
-        words = {name: wrong or "well" for name, wrong in found.items()}
-        return JSONResponse({"status": "ready" if well else "not ready", "checks": words}, 200 if well else 503)
-
-    @app.get("/metrics", dependencies=everybody, include_in_schema=False)
-    async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    @app.get("/static/{digest}/{name}", dependencies=everybody, include_in_schema=False)
-    async def static(request: Request, digest: str, name: str) -> Response:
-        found = web.static.answer(request, digest, name)
-        if found is None:
-            raise Problem(404)
-        return found
-
-    return app
-
-
 def for_program(request: Request) -> bool:
     """Whether the asker reads JSON rather than pages."""
     accepted = request.headers.get("accept", "")
@@ -167,50 +113,6 @@ async def answer_problem(request: Request, problem: Problem) -> Response:
     response = page(request, "problem.html.j2", status=problem.status_code, problem=problem)
     response.headers.update(headers)
     return response
-
-
-async def _on_refusal(request: Request, error: Exception) -> Response:
-    if isinstance(error, Problem):
-        return await answer_problem(request, error)
-    assert isinstance(error, HTTPException)
-    # Frameworks say "Not Found"; the same in our words.
-    return await answer_problem(request, Problem(error.status_code, headers=dict(error.headers or {})))
-
-
-async def _on_bad_values(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = [{"path": _path(each["loc"]), "message": _message(each)} for each in error.errors()]
-    if all(each["loc"][0] == "path" for each in error.errors()):
-        return await answer_problem(request, Problem(404))
-    status = 400 if any(each["type"] == "json_invalid" for each in error.errors()) else 422
-    words = "; ".join(f"{each['path']}: {each['message']}" for each in found)
-    return await answer_problem(request, Problem(status, detail=words, errors=found))
-
-
-async def _on_see_other(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SeeOther)
-    if request.headers.get("hx-request"):
-        return Response(status_code=204, headers={"HX-Redirect": error.url})
-    return Response(status_code=303, headers={"Location": error.url})
-
-
-def _path(place: Sequence[int | str]) -> str:
-    inner = [str(part) for part in place[1:]]
-    return ".".join(inner) or str(place[0])
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "missing":
-        return "This is required"
-    text = re.sub(r"^(Value error, |Input should be )", lambda found: "Give " if "Input" in found[0] else "", str(error["msg"]))
-    return text[:1].upper() + text[1:]
-
-
-async def _ask(check: Check) -> str | None:
-    try:
-        return await check()
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
 
 
 class Gate:

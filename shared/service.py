@@ -18,11 +18,13 @@ from fastapi.responses import RedirectResponse
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
 
-from shared import http, idempotency, inbox, kafka, migrate, telemetry, timers, waiting
+from shared import idempotency, inbox, kafka, migrate, telemetry, timers, waiting
+from shared.application import make_app
 from shared.auth import Auth
 from shared.clock import Clock, SystemClock
 from shared.db import Database
 from shared.events import Topic
+from shared.http import public
 from shared.kafka import Consumption
 from shared.messages import Handler
 from shared.oidc import Provider
@@ -85,14 +87,14 @@ class Service:
     ) -> FastAPI:
         """The application: routers, staff sign-in, health. `practices` answers practice id → name; `home` is where the bare address leads."""
         checks = {"database": self._database, "schema": self._schema, "consumers": self._consumers, "relay": self._relay}
-        app = http.make_app(self.web, lifespan=self._lifespan, checks=checks, form_targets=[self.settings.oidc_issuer, *form_targets])
+        app = make_app(self.web, lifespan=self._lifespan, checks=checks, form_targets=[self.settings.oidc_issuer, *form_targets])
         app.state.service = self
         provider = Provider(self.settings.oidc_issuer, self.settings.oidc_client_id, self.settings.oidc_client_secret)
         install_auth(app, Auth(self.web, provider, self.settings.public_url, self.settings.staff_links, practices))
         for router in routers:
             app.include_router(router)
 
-        @app.get("/", dependencies=[Depends(http.public)], include_in_schema=False)
+        @app.get("/", dependencies=[Depends(public)], include_in_schema=False)
         async def first_page() -> Response:
             return RedirectResponse(home, 303)
 

@@ -19,8 +19,9 @@ from joserfc.jwk import RSAKey
 from deploy.local import oidc
 from deploy.local.places import SAMPLE, free_port
 from shared import auth as auth_module
+from shared.application import make_app
 from shared.auth import ROLES, Auth, Staff, staff, unguarded
-from shared.http import make_app, public
+from shared.http import public
 from shared.oidc import BadToken, Provider, ServiceToken
 from shared.signin import install_auth
 from shared.web import make_web, page

@@ -7,7 +7,8 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Path, UploadFile
 from pydantic import BaseModel
 
-from shared.http import Problem, make_app, public, uploads, whole_number
+from shared.application import make_app
+from shared.http import Problem, public, uploads, whole_number
 from shared.web import make_web
 from tests.shared.gallery import make_gallery
 

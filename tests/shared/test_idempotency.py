@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared import idempotency
+from shared.application import make_app
 from shared.db import TECHNICAL, Database
-from shared.http import Problem, make_app, public
+from shared.http import Problem, public
 from shared.idempotency import Answer, Once
 from shared.web import make_web
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Form, Request, Response
 
-from shared.http import Problem, make_app, public
+from shared.application import make_app
+from shared.http import Problem, public
 from shared.web import make_web, page, redirect, use
 from shared.web.brand import brand
 from shared.web.frame import Desk, Idle, Link, Visitor
@@ -90,7 +90,3 @@ def make_gallery(public_url: str = "http://testserver") -> FastAPI:
         raise Problem(404)
 
     return app
-
-
-if __name__ == "__main__":
-    uvicorn.run(make_gallery("http://127.0.0.1:8099"), port=8099)
