@@ -1,4 +1,4 @@
-"""The command line of every service: `python -m services.<name> serve | migrate | parked | replay …` and what it adds."""
+"""The command line of every service: `python -m services.<name> serve | migrate | parked | replay … | republish …` and what it adds."""
 
 import asyncio
 import gc
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from shared import migrate, parking
+from shared.republish import republish
 from shared.service import Service
 
 
@@ -21,6 +22,7 @@ def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callabl
         "migrate": lambda _: _migrate(name),
         "parked": lambda _: _parked(build),
         "replay": lambda words: _replay(build, words),
+        "republish": lambda words: _republish(build, words),
         **(commands or {}),
     }
     chosen = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -89,5 +91,18 @@ def _replay(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
         if left:
             sys.exit(f"{done} records replayed, {left} still fail")
         return f"{done} records replayed"
+
+    return asyncio.run(run(build().state.service))
+
+
+def _republish(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
+    """Says the service's state topics again: all, or those that are named."""
+
+    async def run(service: Service) -> str:
+        topics = {topic.name: topic for topic in service.owned}
+        if strange := [word for word in words if word not in topics]:
+            sys.exit(f"{service.name} owns no state topic {', '.join(strange)}; it owns {', '.join(topics) or 'none'}")
+        said = [f"{await republish(service.worker, service.clock, topics[name], service.owned[topics[name]])} {name}" for name in words or topics]
+        return f"said again: {', '.join(said)}"
 
     return asyncio.run(run(build().state.service))

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import RedirectResponse
 from faststream.kafka import KafkaBroker
-from sqlalchemy import text
+from sqlalchemy import Table, text
 
 from shared import idempotency, inbox, kafka, migrate, telemetry, timers, waiting
 from shared.application import make_app
@@ -29,6 +29,7 @@ from shared.kafka import Consumption
 from shared.messages import Handler
 from shared.oidc import Provider
 from shared.relay import Relay
+from shared.republish import Bodies, Owned
 from shared.settings import Settings
 from shared.signin import install_auth
 from shared.web import Web, make_web
@@ -61,6 +62,7 @@ class Service:
     web: Web
     relay: Relay
     consumptions: list[Consumption] = field(default_factory=list)
+    owned: dict[Topic[Any], Owned] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
     timer_handlers: dict[str, timers.TimerHandler] = field(default_factory=dict)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -69,6 +71,10 @@ class Service:
     def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500) -> None:
         """One subscription of the service: these topics, each with its handler; `group` is named `<service>.<group>`."""
         self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, batch))
+
+    def own(self, topic: Topic[Any], table: Table, bodies: Bodies) -> None:
+        """A state topic of the service: the table that keeps its things, and how rows become bodies, for `republish`."""
+        self.owned[topic] = Owned(table, bodies)
 
     def job(self, name: str, every: float, run_once: Callable[[], Awaitable[int]]) -> None:
         """A loop of the service, `every` so many seconds; with several replicas, rows decide who does what."""

@@ -1,4 +1,4 @@
-"""`python -m services.contracts serve | migrate | parked | replay`."""
+"""`python -m services.contracts serve | migrate | parked | replay | republish`."""
 
 from services.contracts.main import build
 from shared.command import main

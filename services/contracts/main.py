@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.contracts import api, consumers, pages, tables
+from services.contracts import api, consumers, owned, pages, tables
 from services.contracts.charging import Charging
 from services.contracts.handlers import charges, contracts
 from services.contracts.settings import Settings
@@ -24,6 +24,7 @@ def build() -> FastAPI:
     gateway = SandboxGateway(settings.gateway_url, settings.gateway_secret)
     service.closers.append(gateway.close)
     consumers.register(service)
+    owned.register(service)
 
     async def due(tx: AsyncConnection, timer: Timer) -> None:
         await charges.on_due(tx, timer, clock, telemetry.traceparent())

@@ -1,4 +1,4 @@
-"""`python -m services.invoicing serve | migrate | practice <file> | parked | replay`."""
+"""`python -m services.invoicing serve | migrate | practice <file> | parked | replay | republish`."""
 
 from services.invoicing.main import build
 from services.invoicing.practice import practice

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
-from services.invoicing import api, api_papers, consumers, jobs, pages
+from services.invoicing import api, api_papers, consumers, jobs, owned, pages
 from services.invoicing.domain.claim import Refused
 from services.invoicing.settings import Settings
 from services.invoicing.store import practices
@@ -19,6 +19,7 @@ def build() -> FastAPI:
     settings = Settings()
     service = make_service("invoicing", settings, Path(__file__).parent)
     consumers.register(service)
+    owned.register(service)
     jobs.register(service)
 
     async def names() -> Mapping[str, str]:

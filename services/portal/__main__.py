@@ -1,4 +1,4 @@
-"""`python -m services.portal serve | migrate | parked | replay | patient-user`."""
+"""`python -m services.portal serve | migrate | parked | replay | republish | patient-user`."""
 
 from services.portal.identity.commands import COMMANDS
 from services.portal.main import build

@@ -11,6 +11,7 @@ from services.portal.checkout import pages as checkout_pages
 from services.portal.checkout.pay import Checkout
 from services.portal.contacts import api as contacts_api
 from services.portal.contacts import consumers as contacts_consumers
+from services.portal.contacts import owned
 from services.portal.contacts import pages as contacts_pages
 from services.portal.disputes import pages as dispute_pages
 from services.portal.identity import pages as identity_pages
@@ -32,6 +33,7 @@ def build() -> FastAPI:
     service.closers += [gateway.close, papers.close]
     consumers.register(service)
     contacts_consumers.register(service)
+    owned.register(service)
     identity_pages.register(service)
     jobs.register(service, Checkout(service.worker, service.clock, gateway))
     till = Checkout(service.app, service.clock, gateway)

@@ -1,4 +1,4 @@
-"""`python -m services.posting serve | migrate | parked | replay`."""
+"""`python -m services.posting serve | migrate | parked | replay | republish`."""
 
 from services.posting.main import build
 from shared.command import main

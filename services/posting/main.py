@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from services.posting import api, consumers, jobs, pages, tables
+from services.posting import api, consumers, jobs, owned, pages, tables
 from shared.service import make_service
 from shared.settings import Settings
 
@@ -14,6 +14,7 @@ def build() -> FastAPI:
     """The service as an application; its lifespan runs consumers, jobs and relay."""
     service = make_service("posting", Settings(), Path(__file__).parent)
     consumers.register(service)
+    owned.register(service)
     jobs.register(service)
 
     async def practices() -> dict[str, str]:

@@ -79,7 +79,7 @@ async def load(tx: AsyncConnection, keys: Collection[Key], payment_keys: Collect
     if ordered:
         blank = [rows.claim_row(Claim(*key), 0) for key in ordered]
         await tx.execute(text(_CLAIM_THERE), [{"practice_id": row["practice_id"], "claim_id": row["claim_id"]} for row in blank])
-        await _load_claims(tx, books, ordered)
+        await load_claims(tx, books, ordered)
     with_share = await tx.execute(select(tables.shares.c.practice_id, tables.shares.c.payment_id).where(_among(tables.shares, ordered)).distinct())
     with_money = {(at[0], at[1]) for claim in books.claims.values() for at in ((claim.practice_id, payment_id) for payment_id, _, _ in claim.applied)}
     await load_payments(tx, books, {(row[0], row[1]) for row in with_share} | with_money | set(payment_keys))
@@ -97,7 +97,8 @@ def _among(table: Table, keys: Collection[Key], name: str = "claim_id") -> Any:
     return tuple_(table.c.practice_id, table.c[name]).in_(select(wanted))
 
 
-async def _load_claims(tx: AsyncConnection, books: Books, keys: list[Key]) -> None:
+async def load_claims(tx: AsyncConnection, books: Books, keys: list[Key]) -> None:
+    """Locks and loads claims."""
     locked = await tx.execute(
         select(tables.claims).where(_among(tables.claims, keys)).order_by(tables.claims.c.practice_id, tables.claims.c.claim_id).with_for_update()
     )

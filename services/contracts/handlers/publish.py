@@ -20,13 +20,19 @@ async def publish(tx: AsyncConnection, now: datetime, practice_id: str, contract
     row = await store.contract_of(tx, practice_id, contract_id)
     version = int(row.version) + 1
     await store.save_contract(tx, row, version=version)
-    charges = await store.charges_of(tx, practice_id, contract_id)
+    await outbox.append(tx, now, [Outgoing(CONTRACT_STATE, await state_of(tx, row, version), trace)])
+    return version
+
+
+async def state_of(tx: AsyncConnection, row: Any, version: int) -> ContractState:
+    """What others are told of a contract at a version."""
+    charges = await store.charges_of(tx, row.practice_id, row.contract_id)
     used = sum(each.submitted_cents for each in charges if each.status in COUNTED)
     open_ones = [each for each in charges if each.status not in ("charged", "failed", "withdrawn")]
     ended = [each for each in charges if each.status in ("charged", "failed", "withdrawn")][-NEWEST:]
-    body = ContractState(
-        practice_id=practice_id,
-        contract_id=str(contract_id),
+    return ContractState(
+        practice_id=row.practice_id,
+        contract_id=str(row.contract_id),
         version=version,
         kind=row.kind,
         status=row.status,
@@ -40,8 +46,6 @@ async def publish(tx: AsyncConnection, now: datetime, practice_id: str, contract
         card=Card(brand=row.card_brand, last4=row.card_last4),
         charges=[_charge(each) for each in (*ended, *open_ones)],
     )
-    await outbox.append(tx, now, [Outgoing(CONTRACT_STATE, body, trace)])
-    return version
 
 
 def _charge(row: Any) -> ContractCharge:

@@ -52,7 +52,12 @@ async def save(tx: AsyncConnection, now: datetime, asked: Account, expected: int
 
 async def publish(tx: AsyncConnection, now: datetime, account: Account) -> None:
     """Says how an account stands."""
-    body = AccountState(
+    await outbox.append(tx, now, [Outgoing(ACCOUNT_STATE, state_of(account))])
+
+
+def state_of(account: Account) -> AccountState:
+    """What others are told of an account."""
+    return AccountState(
         practice_id=account.practice_id,
         account_id=account.account_id,
         version=account.version,
@@ -71,4 +76,3 @@ async def publish(tx: AsyncConnection, now: datetime, account: Account) -> None:
         show_adjustments=account.show_adjustments,
         mask=account.mask,
     )
-    await outbox.append(tx, now, [Outgoing(ACCOUNT_STATE, body)])

@@ -65,7 +65,7 @@ def _update_shares(books: Books, changed: Sequence[Key]) -> None:
 
 def _claim_events(books: Books, key: Key, entries: Sequence[Any]) -> list[Outgoing]:
     claim, before, trace = books.claims[key], books.stored_claims[key], books.traces.get(key)
-    events = [Outgoing(CLAIM_BALANCES, _balances(claim, entries, _total(books, key)), trace)]
+    events = [Outgoing(CLAIM_BALANCES, balances_of(claim, entries, _total(books, key)), trace)]
     causes = [posted.entry.cause.id for posted in books.posted if posted.key == key and posted.entry.cause.kind == "check"]
     if claim.adjudication_no > before.adjudication_no:
         events.append(Outgoing(CLAIM_ADJUDICATED, _adjudicated(claim, books, causes[0] if causes else None), trace))
@@ -78,7 +78,8 @@ def _total(books: Books, key: Key) -> int:
     return books.totals[key] + sum(posted.key == key for posted in books.posted)
 
 
-def _balances(claim: Claim, entries: Sequence[Any], total: int) -> ClaimBalances:
+def balances_of(claim: Claim, entries: Sequence[Any], total: int) -> ClaimBalances:
+    """What others are told of a claim's money."""
     content = claim.content
     assert content is not None
     order = {charge_id: number for number, charge_id in enumerate(claim.charge_ids())}
@@ -169,34 +170,34 @@ def _advanced(claim: Claim, before: Payer, books: Books) -> PayerAdvanced:
 
 
 def _payment_events(books: Books) -> list[Outgoing]:
-    events = []
-    for key, payment in sorted(books.payments.items()):
-        if payment.source == "check" or payment == books.stored_payments.get(key):
-            continue
-        shares = books.shares[key]
-        applied, waiting = standing(payment, shares)
-        body = PaymentState(
-            practice_id=payment.practice_id,
-            payment_id=payment.payment_id,
-            version=payment.version,
-            source=payment.source,  # type: ignore[arg-type]
-            parts_posted=len(payment.parts_posted),
-            parts=payment.parts,
-            amount_cents=payment.amount_cents,
-            applied_cents=applied,
-            credited_cents=payment.credited_cents,
-            waiting_cents=waiting,
-            refunded_cents=0,
-            batch_id=payment.batch_id,
-            posted_on=books.details[key]["posted_on"],
-            claims=[
-                PaymentClaim(claim_id=share.claim_id, applied_cents=share.applied_cents, balances_version=share.balances_version)
-                for share in sorted(shares.values(), key=lambda share: share.claim_id)
-                if not share.waiting_cents
-            ],
-        )
-        events.append(Outgoing(PAYMENT_STATE, body, books.traces.get(key)))
-    return events
+    changed = [key for key, payment in sorted(books.payments.items()) if payment.source != "check" and payment != books.stored_payments.get(key)]
+    return [Outgoing(PAYMENT_STATE, payment_of(books, key), books.traces.get(key)) for key in changed]
+
+
+def payment_of(books: Books, key: Key) -> PaymentState:
+    """What others are told of a card payment."""
+    payment, shares = books.payments[key], books.shares[key]
+    applied, waiting = standing(payment, shares)
+    return PaymentState(
+        practice_id=payment.practice_id,
+        payment_id=payment.payment_id,
+        version=payment.version,
+        source=payment.source,  # type: ignore[arg-type]
+        parts_posted=len(payment.parts_posted),
+        parts=payment.parts,
+        amount_cents=payment.amount_cents,
+        applied_cents=applied,
+        credited_cents=payment.credited_cents,
+        waiting_cents=waiting,
+        refunded_cents=0,
+        batch_id=payment.batch_id,
+        posted_on=books.details[key]["posted_on"],
+        claims=[
+            PaymentClaim(claim_id=share.claim_id, applied_cents=share.applied_cents, balances_version=share.balances_version)
+            for share in sorted(shares.values(), key=lambda share: share.claim_id)
+            if not share.waiting_cents
+        ],
+    )
 
 
 async def _credit_events(tx: AsyncConnection, books: Books) -> list[Outgoing]:
@@ -211,9 +212,14 @@ async def _credit_events(tx: AsyncConnection, books: Books) -> list[Outgoing]:
         cents = await store.credit_of(tx, practice_id, payer)
         row = {"practice_id": practice_id, "holder": holder, "credit_cents": cents}
         version = (await tx.execute(text(_NEXT_CREDIT), row)).scalar_one()
-        body = CreditState(practice_id=practice_id, holder=holder, version=version, kind=payer.kind, payer_id=payer.payer_id, credit_cents=cents)  # type: ignore[arg-type]
-        events.append(Outgoing(CREDIT_STATE, body, books.traces.get(key)))
+        events.append(Outgoing(CREDIT_STATE, credit_of(practice_id, holder, version, cents), books.traces.get(key)))
     return events
+
+
+def credit_of(practice_id: str, holder: str, version: int, cents: int) -> CreditState:
+    """What others are told of a payer's or patient's credit."""
+    kind, _, payer_id = holder.partition(":")
+    return CreditState(practice_id=practice_id, holder=holder, version=version, kind=kind, payer_id=payer_id, credit_cents=cents)  # type: ignore[arg-type]
 
 
 _NEXT_CREDIT = """
