@@ -29,7 +29,7 @@ async def published(house: House) -> list[Any]:
         return [PRACTICE_STATE.decode(row.value) for row in rows]
 
 
-@pytest.mark.req("PF-10")
+@pytest.mark.req("PF-10", part="by command; name and brand by page")
 @pytest.mark.req("EP-19", part="settings with preview")
 async def test_a_file_sets_up_practices_once_however_often_it_is_given(house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     environment("invoicing", postgres.urls("invoicing"), monkeypatch, {"PORTAL_URL": "http://portal"})
@@ -42,7 +42,7 @@ async def test_a_file_sets_up_practices_once_however_often_it_is_given(house: Ho
     assert state.brand.logo_id and state.brand.accent_on in ("#FFFFFF", "#16202B") and state.portal_address.startswith("http://portal")
 
 
-@pytest.mark.req("PF-10")
+@pytest.mark.req("PF-10", part="by command; name and brand by page")
 @pytest.mark.parametrize("change", [{"zone": "Mars/Olympus"}, {"digest_at": "noon"}, {"practice_id": "no/slash"}, {"merchant_locations": "none"}])
 async def test_a_file_with_something_wrong_is_refused_in_words(
     house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
