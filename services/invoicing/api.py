@@ -17,13 +17,14 @@ from services.invoicing.store import accounts, lists, plain
 from shared import ids
 from shared.auth import Staff, staff
 from shared.events.invoicing import Mask
-from shared.events.types import Address, InvoiceStatus
+from shared.events.types import PRINTABLE, Address, InvoiceStatus
 from shared.http import Problem, whole_number
 from shared.idempotency import Answer, begin, finish, once_of
 from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 
 PAGE = 100
+Id = Annotated[str, Field(max_length=64, pattern=PRINTABLE)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Cents = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -51,7 +52,7 @@ class AccountIn(BaseModel):
     phone: Annotated[str, Field(max_length=40)] = ""
     net_days: int = 30
     reissue_restarts_terms: bool = False
-    payer_ids: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=100)]
+    payer_ids: Annotated[list[Id], Field(max_length=100)]
     po_number: Annotated[str, Field(max_length=60)] | None = None
     frequency: Literal["daily", "weekly", "monthly"] = "weekly"
     weekday: int | None = 0
@@ -82,16 +83,16 @@ class AccountIn(BaseModel):
 class RunIn(BaseModel):
     """Which accounts to bill now; none means the whole practice."""
 
-    account_ids: Annotated[list[str], Field(max_length=1000)] | None = None
+    account_ids: Annotated[list[Id], Field(max_length=1000)] | None = None
 
 
 class CorrectionIn(BaseModel):
-    charge_id: str
+    charge_id: Id
     amount_cents: Cents
 
 
 class WriteOffIn(BaseModel):
-    charge_id: str
+    charge_id: Id
     amount_cents: Cents
     reason: Text
 

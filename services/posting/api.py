@@ -12,10 +12,12 @@ from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
 from shared.auth import Staff, staff
 from shared.clock import local_date
+from shared.events.types import PRINTABLE
 from shared.http import Problem
 from shared.idempotency import Answer, begin, finish, once_of
 from shared.service import Service
 
+Id = Annotated[str, Field(max_length=64, pattern=PRINTABLE)]
 Cents = Annotated[int, Field(ge=0, le=10**12)]
 Reader = Annotated[Staff, Depends(staff("payments:read"))]
 Poster = Annotated[Staff, Depends(staff("payments:post"))]
@@ -25,7 +27,7 @@ class NewDeposit(BaseModel):
     """A deposit with its one payment batch."""
 
     deposit_date: date
-    bank_account_id: str | None = None
+    bank_account_id: Id | None = None
     amount_cents: Cents
     type: DepositType
     checks_deposited_by_site: bool = False
@@ -37,7 +39,7 @@ class NewDeposit(BaseModel):
 class Line(BaseModel):
     """What the payer says about one charge."""
 
-    charge_id: str
+    charge_id: Id
     paid_cents: Cents
     adjusted_cents: Cents = 0
     group: Annotated[str, Field(pattern="^[A-Z]{2}$")] = "CO"
@@ -47,7 +49,7 @@ class Line(BaseModel):
 class NewPayment(BaseModel):
     """A payer's answer on one claim."""
 
-    claim_id: str
+    claim_id: Id
     lines: Annotated[list[Line], Field(min_length=1, max_length=500)]
 
 
