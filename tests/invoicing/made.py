@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from services.invoicing.domain.account import Account
-from shared.events.ingress import Charge, ClaimBilled, ClaimPatient, Payer
+from services.invoicing.domain.invoice import Invoice
+from shared.events.ingress import Charge, ClaimBilled, ClaimHoldRequested, ClaimPatient, ClaimRedropRequested, ClaimVoided, Payer
 from shared.events.invoicing import Mask
 from shared.events.posting import BalanceLine, ClaimBalances
 from shared.events.types import Address
@@ -136,3 +137,19 @@ def balances(
         entries_total=0,
         entries=[],
     )
+
+
+def void(version: int, claim_id: str = "c1") -> ClaimVoided:
+    return ClaimVoided(practice_id="p1", claim_id=claim_id, version=version, voided_on=NOON.date())
+
+
+def hold_request(version: int) -> ClaimHoldRequested:
+    return ClaimHoldRequested(practice_id="p1", claim_id="c1", version=version, kick_code="K9", reason="Wrong form", requested_at=NOON)
+
+
+def release(version: int, dispute_id: str | None = None) -> ClaimRedropRequested:
+    return ClaimRedropRequested(practice_id="p1", claim_id="c1", version=version, dispute_id=dispute_id, requested_at=NOON)
+
+
+def open_invoice(status: str = "due") -> Invoice:
+    return Invoice("p1", "i1", "000123", "a1", status, NOON.date(), NOON.date(), NOON.date(), None, None, 0, 100, 60, None, None, None, ())
