@@ -45,6 +45,7 @@ async def walk(http: httpx.AsyncClient, address: str, rel: str = "next") -> list
     """The pages of a list from this one on, by their links to the next (or, with `prev`, the one before)."""
     pages = []
     while address:
+        assert len(pages) < 100, "the list goes round in circles"
         pages.append((await http.get(address)).raise_for_status())
         link = re.search(rf'href="([^"]+)" rel="{rel}"', pages[-1].text)
         address = urljoin(str(pages[-1].url), html.unescape(link[1])) if link else ""

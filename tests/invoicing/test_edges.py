@@ -65,7 +65,9 @@ async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_acc
     assert (fact.due_on.isoformat(), (await house.invoice()).due_on.isoformat()) == (due, due)
     assert [(await house.line(each)).status for each in ("c1", "c2")] == [shown, shown]
     assert await house.one("SELECT frozen->'invoice'->>'due_on' FROM issue ORDER BY no DESC LIMIT 1") == due
-    await house.day(31)
+    await house.day(30)
+    assert "invoice.overdue" not in await house.events() and (await house.invoice()).due_on.isoformat() == due
+    await house.day()
     assert [fact.kind for fact in (await house.events()).get("invoice.overdue", [])] == (["overdue"] if restarts else [])
 
 
