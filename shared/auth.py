@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from shared.http import Problem, SeeOther, for_program, guard
+from shared.http import PROGRAMS, Problem, SeeOther, for_program, guard
 from shared.oidc import BadToken, Provider, ProviderTrouble
 from shared.web import Web, set_cookie, use
 from shared.web.areas import areas
@@ -100,15 +100,16 @@ def staff(permission: str) -> Callable[[Request], Awaitable[Staff]]:
 
 async def _who(request: Request) -> Staff:
     header = request.headers.get("authorization", "")
-    if header.startswith(SCHEME):
-        return await _program(request.app.state.auth, header.removeprefix(SCHEME))
     auth: Auth = request.app.state.auth
-    who = session_of(request)
+    if header.startswith(SCHEME):
+        who: Staff | None = await _program(auth, header.removeprefix(SCHEME))
+    else:
+        who = session_of(request)
     if who is None:
         if for_program(request):
             raise Problem(401, "Please sign in", "Send a bearer token of the provider.", headers={"WWW-Authenticate": "Bearer"})
         raise SeeOther(f"/staff/sign-in?next={_way_back(request)}")
-    if not for_program(request):
+    if not request.url.path.startswith(PROGRAMS):  # a page is a page, also for a program that asks for it
         await _dress(request, auth, who)
     return who
 

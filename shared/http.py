@@ -161,7 +161,8 @@ class Gate:
                 await (await answer_problem(request, refusal))(scope, receive, send)
                 return
             number = mistake_number()
-            log.exception("our mistake %s at %s %s", number, scope["method"], _route(scope), exc_info=error)
+            level, words = (logging.WARNING, "not available") if db.passing(error) else (logging.ERROR, "our mistake")
+            log.log(level, "%s %s at %s %s", words, number, scope["method"], _route(scope), exc_info=error)
             if started():
                 raise
             await (await answer_problem(request, _our_mistake(error, number)))(scope, receive, send)

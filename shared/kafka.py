@@ -41,7 +41,10 @@ MOVED = Gauge("billfold_consumer_moved", "When a consumer last committed, in sec
 
 @dataclass
 class Consumption:
-    """One consumer group's work: its topics with their handlers, `batch` records at a time, and where it stands."""
+    """One consumer group's work: its topics with their handlers, `batch` records at a time, and where it stands.
+
+    `lock` locks what a batch of several messages is about, at once: handlers that lock one after the other would cross other transactions.
+    """
 
     service: str
     group: str
@@ -49,6 +52,7 @@ class Consumption:
     clock: Clock
     handlers: Mapping[Topic[Any], Handler]
     batch: int = 500
+    lock: Handler | None = None
     subscriber: Any = None
     moved_at: float = field(default_factory=time.monotonic)
     commits: "asyncio.Task[None] | None" = None
@@ -65,8 +69,9 @@ class Consumption:
             try:
                 await self.store(records)
                 break
-            except Exception:
-                log.exception("consumer %s waits to store %d records", self.group, len(records))
+            except Exception as error:
+                level = logging.WARNING if passing(error) else logging.ERROR
+                log.log(level, "consumer %s waits to store %d records", self.group, len(records), exc_info=error)
                 RETRIES.labels(self.group).inc()
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 spreads retries, guards nothing
                 pause = min(pause * 2, 10)
@@ -154,6 +159,8 @@ class Consumption:
                 else:
                     go.append(message)
         await parking.replaced(tx, self.group, {(topic, key) for topic, key in stuck if self.topics[topic].versioned})
+        if self.lock and len(go) > 1:
+            await self.lock(tx, go)
         for topic, handler in self.handlers.items():
             if messages := [message for message in go if message.topic is topic]:
                 await handler(tx, messages)

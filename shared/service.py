@@ -22,7 +22,7 @@ from shared import idempotency, inbox, kafka, migrate, telemetry, timers, waitin
 from shared.application import make_app
 from shared.auth import Auth
 from shared.clock import Clock, SystemClock
-from shared.db import Database
+from shared.db import Database, passing
 from shared.events import Topic
 from shared.http import public
 from shared.kafka import Consumption
@@ -68,9 +68,9 @@ class Service:
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     trouble: str | None = "starting"
 
-    def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500) -> None:
+    def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500, lock: Handler | None = None) -> None:
         """One subscription of the service: these topics, each with its handler; `group` is named `<service>.<group>`."""
-        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, batch))
+        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, batch, lock))
 
     def own(self, topic: Topic[Any], table: Table, bodies: Bodies) -> None:
         """A state topic of the service: the table that keeps its things, and how rows become bodies, for `republish`."""
@@ -239,9 +239,10 @@ async def _loop(job: Job) -> None:
         try:
             await job.run_once()
             pause = job.every
-        except Exception:
+        except Exception as error:
             pause = min(max(pause, 0.5) * 2, 60)
-            log.exception("job %s failed; again in %.0f s", job.name, pause)
+            level = logging.WARNING if passing(error) else logging.ERROR
+            log.log(level, "job %s failed; again in %.0f s", job.name, pause, exc_info=error)
         await asyncio.sleep(pause)
 
 

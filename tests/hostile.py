@@ -69,8 +69,10 @@ async def mistakes(service: Service) -> list[str]:
             cookies = dict(http.cookies)
             for method in methods:
                 for asked in requests(service, route, path, method):
-                    accept = "application/json" if path.startswith(("/api", "/v1")) else "text/html"
-                    headers = {"accept": accept, "idempotency-key": f"odd {next(keys)}", "if-match": '"1"'}
+                    number = next(keys)
+                    # A page is asked as a browser and as a program would, in turn.
+                    accept = "application/json" if number % 2 or path.startswith(("/api", "/v1")) else "text/html"
+                    headers = {"accept": accept, "idempotency-key": f"odd {number}", "if-match": '"1"'}
                     if asked.type:
                         headers["content-type"] = asked.type
                     http.cookies = httpx.Cookies(cookies)  # a log-out, and whatever else came

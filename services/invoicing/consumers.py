@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.handlers import disputes, holds, intake, money
-from services.invoicing.store import practices
+from services.invoicing.store import claims, payments, practices
 from services.invoicing.store.contacts import keep_contacts
 from services.invoicing.store.practices import Practice
 from shared import waiting
@@ -26,9 +26,9 @@ OneHandler = Callable[[AsyncConnection, Any, Practice, Message[Any]], Awaitable[
 def register(service: Service) -> None:
     """Claims as they are billed have a loop of their own, so that their mass never delays a payment."""
     by_topic = handlers(service.clock)
-    claims = (CLAIM_BILLED,)
-    service.consume("claims", {topic: by_topic[topic] for topic in claims}, batch=INTAKE_BATCH)
-    service.consume("rest", {topic: handler for topic, handler in by_topic.items() if topic not in claims})
+    rest = {topic: handler for topic, handler in by_topic.items() if topic is not CLAIM_BILLED}
+    service.consume("claims", {CLAIM_BILLED: by_topic[CLAIM_BILLED]}, batch=INTAKE_BATCH)
+    service.consume("rest", rest, lock=lock)
 
 
 def handlers(clock: Clock) -> dict[Any, Handler]:
@@ -76,12 +76,27 @@ def handlers(clock: Clock) -> dict[Any, Handler]:
     }
 
 
+async def lock(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
+    """Locks at once what all these messages are about, whoever of them asks for it first."""
+    named = {(m.practice_id, m.body.claim_id) for m in messages if m.topic in (CLAIM_VOIDED, CLAIM_HOLD_REQUESTED, CLAIM_REDROP_REQUESTED)}
+    disputes = [m.body for m in messages if m.topic is DISPUTE_SUBMITTED]
+    paid = [(m.practice_id, of) for m in messages if m.topic is PAYMENT_CAPTURED for of in m.body.invoices]
+    states = [m.body for m in messages if m.topic is CLAIM_BALANCES and m.body]
+    told = {(m.practice_id, m.body.payment_id) for m in messages if m.topic in (PAYMENT_CAPTURED, PAYMENT_STATE) and m.body}
+    named |= {(each.practice_id, each.claim_id) for each in disputes} | {money.claim_of(m) for m in messages if m.topic is CLAIM_BALANCES}
+    named |= {(practice_id, claim.claim_id) for practice_id, of in paid for claim in of.claims}
+    named |= set(await payments.claims_of(tx, told | await payments.waited_for(tx, states)))
+    headers = {(each.practice_id, each.invoice_id) for each in disputes} | {(practice_id, of.invoice_id) for practice_id, of in paid}
+    await claims.lock(tx, named, headers)
+
+
 async def retry_waiting(db: Database, clock: Clock) -> int:
     """Handles what waited for a practice that is there by now."""
     async with db.begin() as tx:
         needs = await waiting.needs(tx, "invoicing")
         there = await practices.of(tx, {need.removeprefix("practice/") for need in needs})
         taken = await waiting.take(tx, "invoicing", [f"practice/{practice_id}" for practice_id in there])
+        await lock(tx, taken)
         await again(tx, handlers(clock), taken)
     return len(taken)
 

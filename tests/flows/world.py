@@ -73,8 +73,8 @@ class Registrar:
     clock: FixedClock
     consumptions: list[Consumption] = field(default_factory=list)
 
-    def consume(self, group: str, handlers: Any, *, batch: int = 500) -> None:
-        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers))
+    def consume(self, group: str, handlers: Any, *, batch: int = 500, lock: Any = None) -> None:
+        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, lock=lock))
 
 
 @dataclass

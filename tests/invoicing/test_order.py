@@ -26,7 +26,7 @@ from shared.events.ingress import (
 from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE, PaymentClaim, PaymentState
 from shared.messages import Message
 from tests.invoicing.conftest import House
-from tests.invoicing.made import NOON, balances, claim, employer
+from tests.invoicing.made import NOON, balances, claim
 from tests.together import together
 
 V1, V2 = claim(cents=18500), claim(version=2, cents=16500)
@@ -120,27 +120,6 @@ async def test_two_runs_at_once_bill_a_claim_once(house: House) -> None:
         made = await together(house.worker, n, house.run(), house.run())
         assert sorted(each.claims for run in made for each in run) == [2]
     assert await house.one("SELECT count(DISTINCT number) = max(number) - min(number) + 1 FROM invoice")
-
-
-@pytest.mark.req("EP-32", part="all but send corrected invoices")
-async def test_a_run_of_all_accounts_locks_their_claims_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first account has the later claims: taken account by account, run and balances would lock crosswise."""
-    await house.account(employer("a2", ("e2",)))
-    bills = [claim("z", payer="e1"), claim("a", payer="e2")]
-    await house.bill(*bills)
-    coming: list[asyncio.Task[None]] = []
-    settle, blocked = runs.settle, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-
-    async def meanwhile(*args: Any, **more: Any) -> None:
-        if not coming:
-            coming.append(asyncio.create_task(house.send(CLAIM_BALANCES, *(balances(body, 1) for body in bills))))
-            while not await house.one(blocked):
-                await asyncio.sleep(0)
-        await settle(*args, **more)
-
-    monkeypatch.setattr(runs, "settle", meanwhile)
-    assert [each.claims for each in await house.run()] == [1, 1]
-    await coming[0]
 
 
 @pytest.mark.req("EP-16")

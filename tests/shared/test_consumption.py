@@ -3,6 +3,8 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from aiokafka.errors import KafkaError
 from shared import ids, kafka, parking
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_VOIDED
 from shared.kafka import Consumption
+from shared.messages import Message
 from tests.shared.conftest import Toy, envelope
 
 
@@ -59,6 +62,29 @@ async def test_a_fact_is_taken_in_once_however_often_it_is_delivered(toy: Toy, p
 
 async def _seen(toy: Toy, count: int) -> bool:
     return len(await toy.rows()) >= count
+
+
+async def test_a_batch_of_several_messages_is_locked_before_any_handler(toy: Toy) -> None:
+    steps: list[str] = []
+
+    def noting(step: str) -> Any:
+        async def note(tx: Any, messages: list[Any]) -> None:
+            steps.append(f"{step} {len(messages)}")
+
+        return note
+
+    consumption = Consumption("toy", ids.new(), toy.worker, toy.clock, {CLAIM_HOLD_REQUESTED: noting("held"), CLAIM_VOIDED: noting("void")})
+    consumption.lock = noting("lock")
+    batch = [_read(CLAIM_HOLD_REQUESTED, n) for n in "12"] + [_read(CLAIM_VOIDED, "3")]
+    for part in (batch, batch[2:]):
+        async with toy.worker.begin() as tx:
+            await consumption.handle(tx, part)
+    assert steps == ["lock 3", "held 2", "void 1", "void 1"]
+
+
+def _read(topic: Any, claim: str) -> tuple[Any, Any]:
+    message = Message(topic, f"7/{claim}", ids.new(), datetime(2026, 11, 20, tzinfo=UTC), None, None)
+    return SimpleNamespace(topic=topic.name, key=message.key.encode()), message
 
 
 BAD = {

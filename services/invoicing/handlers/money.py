@@ -40,7 +40,7 @@ async def posted(tx: AsyncConnection, now: datetime, messages: Sequence[Message[
 
 async def balances(tx: AsyncConnection, now: datetime, messages: Sequence[Message[ClaimBalances | None]]) -> None:
     """What posting says a claim's money is: lines take it whole, waiting payments are looked at again, re-issues may be due."""
-    traces = {_key(message): message.trace for message in messages}
+    traces = {claim_of(message): message.trace for message in messages}
     states = [message.body for message in messages if message.body]
     waiting = await payments.waited_for(tx, states)
     touched = set(traces) | set(await payments.claims_of(tx, waiting))
@@ -51,10 +51,11 @@ async def balances(tx: AsyncConnection, now: datetime, messages: Sequence[Messag
         await claims.lock(tx, more - touched)
         touched |= more
     await payments.keep_balances(tx, states)
-    await payments.forget_balances(tx, [_key(message) for message in messages if message.body is None])
+    await payments.forget_balances(tx, [claim_of(message) for message in messages if message.body is None])
     await settle(tx, now, touched, traces=traces)
 
 
-def _key(message: Message[ClaimBalances | None]) -> Key:
+def claim_of(message: Message[ClaimBalances | None]) -> Key:
+    """The claim whose balances a record tells, or takes back."""
     practice_id, claim_id = message.key.split("/", 1)
     return practice_id, claim_id

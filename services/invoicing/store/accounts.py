@@ -33,7 +33,7 @@ def _account(row: Any) -> Account:
 
 async def find(tx: AsyncConnection, key: Key, *, lock: bool = False) -> Account | None:
     chosen = _select().where(account.c.practice_id == key[0], account.c.account_id == key[1])
-    row = (await tx.execute(chosen.with_for_update(of=account) if lock else chosen)).one_or_none()
+    row = (await tx.execute(chosen.with_for_update(of=account, key_share=True) if lock else chosen)).one_or_none()
     return _account(row) if row else None
 
 

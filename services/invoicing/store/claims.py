@@ -42,24 +42,33 @@ class Found:
 async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Key] = ()) -> set[Key]:
     """Locks, in key order, these invoices and those the claims are on, then the claims: the one order in which anybody locks them.
 
-    Answers those of the claims that are known.
+    A transaction calls it once, with all it is about. Answers those of the claims that are known.
     """
-    claims, invoices = list(claims), list(invoices)
-    named = keyed(invoices)
-    await fetch(
-        tx,
-        "SELECT 1 FROM invoice WHERE (practice_id, invoice_id) IN ("
-        f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
-        " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
-        ") ORDER BY practice_id, invoice_id FOR UPDATE",
-        {**keyed(claims), "invoice_practices": named["practices"], "invoice_ids": named["ids"]},
-    )
+    wanted = keyed(claims)
+    before = await _lock_invoices(tx, wanted, invoices)
     known = await fetch(
         tx,
-        f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')} ORDER BY c.practice_id, c.claim_id FOR UPDATE OF c",
-        keyed(claims),
+        f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')} ORDER BY c.practice_id, c.claim_id FOR NO KEY UPDATE OF c",
+        wanted,
     )
+    # A run may have put a claim on an invoice while we waited for that claim; from here on nobody can.
+    there = await fetch(tx, f"SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}", wanted)
+    if late := {(row.practice_id, row.invoice_id) for row in there} - before:
+        await _lock_invoices(tx, keyed(()), late)
     return {(row.practice_id, row.claim_id) for row in known}
+
+
+async def _lock_invoices(tx: AsyncConnection, claims: Mapping[str, list[str]], invoices: Iterable[Key]) -> set[Key]:
+    named = keyed(invoices)
+    rows = await fetch(
+        tx,
+        "SELECT practice_id, invoice_id FROM invoice WHERE (practice_id, invoice_id) IN ("
+        f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
+        " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
+        ") ORDER BY practice_id, invoice_id FOR NO KEY UPDATE",
+        {**claims, "invoice_practices": named["practices"], "invoice_ids": named["ids"]},
+    )
+    return {(row.practice_id, row.invoice_id) for row in rows}
 
 
 LOAD = f"""
