@@ -155,8 +155,14 @@ def passing(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout | InterfaceError | asyncpg.InterfaceError):
         return True
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None))
-    return isinstance(error, asyncpg.PostgresError) and passing_state(error.sqlstate)
+        cause = error.orig.__cause__ if error.orig else None
+        return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None)) or _outlived(cause)
+    return isinstance(error, asyncpg.PostgresError) and (passing_state(error.sqlstate) or _outlived(error))
+
+
+def _outlived(error: BaseException | None) -> bool:
+    """Whether a migration changed a table after a connection had prepared a statement on it; the next try prepares it anew."""
+    return isinstance(error, asyncpg.InvalidCachedStatementError)
 
 
 def passing_state(sqlstate: str | None) -> bool:

@@ -39,9 +39,12 @@ def head(service: str) -> str | None:
     return ScriptDirectory.from_config(_config(service)).get_current_head()
 
 
-async def migrate(service: str, owner_url: str) -> None:
-    """Brings the database to this code's revision, then grants and row-level security; repeatable."""
-    await _with_connection(owner_url, service, lambda config: command.upgrade(config, "head"))
+async def migrate(service: str, owner_url: str, revision: str = "head") -> None:
+    """Brings the database to this code's revision (or to an earlier one), then grants and row-level security; repeatable.
+
+    A service of the release before may be at work meanwhile: new columns keep a default, and what changes rows lifts row-level security.
+    """
+    await _with_connection(owner_url, service, lambda config: command.upgrade(config, revision))
     tables = _tables(service)
     triggers = (*technical.outbox.TRIGGERS, *getattr(tables, "TRIGGERS", ()))
     await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()), triggers)

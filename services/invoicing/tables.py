@@ -72,7 +72,7 @@ account = Table(
     Column("address", JSONB, nullable=False),
     words("phone"),
     Column("net_days", Integer, nullable=False),
-    Column("reissue_restarts_terms", Boolean, nullable=False),
+    Column("reissue_restarts_terms", Boolean, nullable=False, server_default=text("false")),
     Column("po_number", Text),
     words("frequency"),
     Column("weekday", Integer),
@@ -138,7 +138,7 @@ invoice_line = Table(
     words("invoice_id"),
     words("claim_id"),
     words("payer_id"),
-    Column("moved", Boolean, nullable=False),  # the claim was on another invoice before
+    Column("moved", Boolean, nullable=False, server_default=text("false")),  # the claim was on another invoice before
     Column("withdrawn", Boolean, nullable=False),
     Column("held", Boolean, nullable=False),
     words("status"),

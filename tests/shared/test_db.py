@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -182,6 +182,28 @@ async def test_the_drivers_own_statements_belong_to_the_transaction(base: Base) 
     assert (row.thing_id, row.body, row.wanted) == ("a", {"cents": 5}, 1)
     with pytest.raises(AttributeError):
         _ = row.elsewhere
+
+
+@pytest.mark.parametrize("ask", [fetch, lambda tx, statement, values: tx.execute(text(statement), values)], ids=["driver", "engine"])
+async def test_a_statement_that_a_migration_outlived_passes_and_works_the_next_time(base: Base, ask: Any) -> None:
+    alone = Database(base.worker.url, "toy", pool_size=1)
+    owner = await asyncpg.connect(asyncpg_url(base.owner.url))
+
+    async def once() -> None:
+        async with alone.begin() as tx:
+            await ask(tx, "SELECT * FROM copies WHERE practice_id = :practice_id", {"practice_id": "7"})
+
+    await once()
+    await owner.execute("ALTER TABLE copies ADD COLUMN more text")
+    try:
+        with pytest.raises(Exception) as caught:
+            await once()
+        assert passing(caught.value)
+        await once()
+    finally:
+        await owner.execute("ALTER TABLE copies DROP COLUMN more")
+        await owner.close()
+        await alone.close()
 
 
 def database_error(sqlstate: str, lost: bool = False) -> DBAPIError:

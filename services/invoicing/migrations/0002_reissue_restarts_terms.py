@@ -11,7 +11,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("account", sa.Column("reissue_restarts_terms", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.alter_column("account", "reissue_restarts_terms", server_default=None)
 
 
 def downgrade() -> None:

@@ -11,11 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("invoice_line", sa.Column("moved", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.execute("ALTER TABLE invoice_line NO FORCE ROW LEVEL SECURITY")  # under it the owner sees no row, and changes none
     op.execute(
         "UPDATE invoice_line l SET moved = true WHERE EXISTS (SELECT 1 FROM invoice_line other"
         " WHERE other.practice_id = l.practice_id AND other.claim_id = l.claim_id AND other.line_id <> l.line_id)"
     )
-    op.alter_column("invoice_line", "moved", server_default=None)
+    op.execute("ALTER TABLE invoice_line FORCE ROW LEVEL SECURITY")
     op.create_index("ix_invoice_line_moved", "invoice_line", ["practice_id", "invoice_id"], postgresql_where=sa.text("moved"))
 
 
