@@ -51,21 +51,32 @@ async def of_the_day(tx: AsyncConnection, practice: Any, source: str, local_day:
     )
 
 
-async def raise_by(tx: AsyncConnection, practice_id: str, batch_id: str, cents: int) -> None:
-    """Raises posted, target and deposit together, so that an e-payment batch is out of balance by 0.00 at every moment."""
+async def raise_by(tx: AsyncConnection, practice_id: str, batch_id: str, payment_id: str, cents: int) -> None:
+    """Takes a payment's cents in: posted, target and deposit rise together, so that an e-payment batch is out of balance by 0.00 at every moment."""
     batch, deposit = tables.payment_batches.c, tables.deposits.c
     raised = {"target_cents": batch.target_cents + cents, "posted_cents": batch.posted_cents + cents}
     statement = update(tables.payment_batches).where(batch.practice_id == practice_id, batch.batch_id == batch_id).values(raised)
     deposit_id = (await tx.execute(statement.returning(batch.deposit_id))).scalar_one()
     at = (deposit.practice_id == practice_id, deposit.deposit_id == deposit_id)
     await tx.execute(update(tables.deposits).where(*at).values(amount_cents=deposit.amount_cents + cents))
+    await _bring(tx, practice_id, batch_id, payment_id, cents)
 
 
-async def add_posted(tx: AsyncConnection, practice_id: str, batch_id: str, cents: int) -> None:
+async def add_posted(tx: AsyncConnection, practice_id: str, batch_id: str, payment_id: str, cents: int) -> None:
     """Counts a posting toward the batch's target."""
     batch = tables.payment_batches.c
     where = (batch.practice_id == practice_id, batch.batch_id == batch_id)
     await tx.execute(update(tables.payment_batches).where(*where).values(posted_cents=batch.posted_cents + cents))
+    await _bring(tx, practice_id, batch_id, payment_id, cents)
+
+
+async def _bring(tx: AsyncConnection, practice_id: str, batch_id: str, payment_id: str, cents: int) -> None:
+    """Notes what a payment brought into the batch; parts that come into the same one add up."""
+    statement = """
+    INSERT INTO batch_payments (practice_id, batch_id, payment_id, cents) VALUES (:practice_id, :batch_id, :payment_id, :cents)
+    ON CONFLICT (practice_id, batch_id, payment_id) DO UPDATE SET cents = batch_payments.cents + excluded.cents
+    """
+    await tx.execute(text(statement), {"practice_id": practice_id, "batch_id": batch_id, "payment_id": payment_id, "cents": cents})
 
 
 async def _insert_deposit(

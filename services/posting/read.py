@@ -10,8 +10,9 @@ from services.posting import tables
 from services.posting.domain.batch import Summary
 from shared.keyset import Cursor
 
-batch, deposit, claim, entry, payment = (
+batch, brought, deposit, claim, entry, payment = (
     tables.payment_batches.c,
+    tables.batch_payments.c,
     tables.deposits.c,
     tables.claims.c,
     tables.entries.c,
@@ -58,7 +59,7 @@ def summary(row: Any) -> Summary:
 
 
 async def transactions(tx: AsyncConnection, practice_id: str, batch_id: str, cursor: Cursor | None) -> list[Row[Any]]:
-    """The payments of a batch with what became of them, newest first, one more than a page in the cursor's direction."""
+    """What payments brought into a batch, `cents`, and what became of all of each, newest first, one more than a page in the cursor's direction."""
     shares = (
         select(
             cast(func.sum(tables.shares.c.applied_cents), BigInteger).label("applied_cents"),
@@ -69,11 +70,12 @@ async def transactions(tx: AsyncConnection, practice_id: str, batch_id: str, cur
         .lateral("of_payment")
     )
     joined = (
-        select(tables.payments, shares.c.applied_cents, shares.c.waiting_cents, shares.c.claim_ids)
+        select(tables.payments, brought.cents, shares.c.applied_cents, shares.c.waiting_cents, shares.c.claim_ids)
+        .join_from(tables.batch_payments, tables.payments, (brought.practice_id == payment.practice_id) & (brought.payment_id == payment.payment_id))
         .join(shares, true())
-        .where(payment.practice_id == practice_id, payment.batch_id == batch_id)
+        .where(brought.practice_id == practice_id, brought.batch_id == batch_id)
     )
-    return list(await tx.execute(_page(joined, payment.payment_id, cursor)))
+    return list(await tx.execute(_page(joined, brought.payment_id, cursor)))
 
 
 def _page(listed: Select[Any], by: ColumnElement[Any], cursor: Cursor | None) -> Select[Any]:

@@ -62,9 +62,9 @@ class Books:
             leg = {"practice_id": payment[0], "payment_id": payment[1], "batch_id": batch_id, "on": self.days[payment[0]]}
             self.money_legs += [leg | {"account": debit, "amount_cents": cents}, leg | {"account": credit, "amount_cents": -cents}]
 
-    def credit(self, payment: Key, source: Account, cents: int) -> None:
+    def credit(self, payment: Key, batch_id: str, source: Account, cents: int) -> None:
         """Holds money of a payment as its payer's credit."""
-        self.move(payment, self.payments[payment].batch_id, source, Account.CREDIT, cents)
+        self.move(payment, batch_id, source, Account.CREDIT, cents)
         self.payments[payment] = replace(self.payments[payment], credited_cents=self.payments[payment].credited_cents + cents)
 
     def changed(self) -> list[Key]:

@@ -163,7 +163,6 @@ payments = Table(
     Column("card_brand", Text),
     Column("card_last4", Text),
     CheckConstraint("source IN ('portal', 'contract', 'check')", name="source_known"),
-    Index(None, "practice_id", "batch_id"),
     Index(None, "practice_id", "payer_kind", "payer_id"),
 )
 
@@ -237,6 +236,16 @@ payment_batches = Table(
     Index(None, "practice_id", "deposit_id"),
     # One open e-payment batch per practice, source and local day of capture (RP-20).
     Index("uq_payment_batches_open_day", "practice_id", "source", "local_day", unique=True, postgresql_where="state = 'open' AND route = 'epayment'"),
+)
+
+# What a payment brought into a batch. One whose parts come before and after a day's close is in two.
+batch_payments = Table(
+    "batch_payments",
+    metadata,
+    Column("practice_id", Text, primary_key=True),
+    Column("batch_id", Text, primary_key=True),
+    Column("payment_id", Text, primary_key=True),
+    Column("cents", BigInteger, nullable=False),
 )
 
 numbers = Table(

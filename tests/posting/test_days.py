@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from services.posting import jobs
+from deploy.local.verify.facts import Facts
+from deploy.local.verify.money import batches_balance
+from services.posting import jobs, read
 from shared.events.contracts import CONTRACT_CHARGED, ChargedClaim, ContractCharged
 from shared.events.portal import PAYMENT_CAPTURED
+from shared.events.posting import PAYMENT_STATE
 from shared.events.types import Card
 from tests.posting.conftest import Posting, captured
 
 DAY, NEXT = date(2026, 11, 20), date(2026, 11, 21)
+LOOKED_AT = ("payments", "batch_payments", "payment_batches", "deposits")
 
 
 def charged(payment_id: str, cents: int) -> ContractCharged:
@@ -26,14 +30,16 @@ def charged(payment_id: str, cents: int) -> ContractCharged:
 
 
 async def standing(posting: Posting) -> list[Any]:
-    """Each batch in order: number, source, day, state, target, deposit's amount and state; all of them out of balance by 0.00."""
+    """Each batch in order: number, source, day, state, target, deposit's amount and state; all of them as the oracle wants them."""
     async with posting.worker.begin() as tx:
         rows = await tx.exec_driver_sql(
             "SELECT b.number, b.source, b.local_day, b.state, b.target_cents, b.posted_cents, d.amount_cents, d.state AS deposit_state"
             " FROM payment_batches b JOIN deposits d USING (practice_id, deposit_id) ORDER BY b.practice_id, b.number"
         )
         found = list(rows)
+        kept = {table: [dict(row._mapping) for row in await tx.exec_driver_sql(f"SELECT * FROM {table}")] for table in LOOKED_AT}
     assert all(row.target_cents == row.posted_cents == row.amount_cents and row.state == row.deposit_state for row in found)
+    assert not list(batches_balance(Facts({"posting": kept})))
     return [(row.number, row.source, row.local_day, row.state, row.target_cents) for row in found]
 
 
@@ -71,6 +77,13 @@ async def test_money_later_than_its_days_close_opens_the_next_batch_and_the_clos
     await posting.give(PAYMENT_CAPTURED, replace(captured("p4", {"c9": 5}), local_date=NEXT))
     assert await jobs.close_days(posting.worker, posting.clock) == 1
     assert await standing(posting) == [first, (20002, "portal", DAY, "closed", 90), (20003, "portal", NEXT, "open", 5)]
+    async with posting.app.begin("7") as tx:
+        batch_ids = list((await tx.exec_driver_sql("SELECT batch_id FROM payment_batches ORDER BY number")).scalars())
+        listed = [[(row.payment_id, row.cents) for row in await read.transactions(tx, "7", batch_id, None)] for batch_id in batch_ids]
+        entered = await tx.exec_driver_sql("SELECT DISTINCT batch_id FROM legs WHERE payment_id = 'p3' AND account = 'cash' ORDER BY batch_id")
+        assert sorted(entered.scalars()) == sorted(batch_ids[:2])
+    assert listed == [[("p3", 30), ("p1", 100)], [("p3", 40), ("p2", 50)], [("p4", 5)]]
+    assert {said.batch_id for said in await posting.said(PAYMENT_STATE) if said.payment_id == "p3"} == {batch_ids[0]}
 
 
 @pytest.mark.req("RP-20")

@@ -90,11 +90,16 @@ def applied_money_equals_entries(facts: Facts) -> Iterator[str]:
 
 
 def batches_balance(facts: Facts) -> Iterator[str]:
-    """A batch's payments are what it holds; a closed or e-payment batch is at 0.00; a deposit is the sum of its batches (RP-01, RP-07, RP-20)."""
+    """Batches hold all that payments brought; a closed or e-payment one is at 0.00; a deposit sums up its batches (RP-01, RP-07, RP-20)."""
     held: Counter[str] = Counter()
+    brought: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("posting", "batch_payments"):
+        held[row["batch_id"]] += row["cents"]
+        brought[key(row, "practice_id", "payment_id")] += row["cents"]
     for row in facts.rows("posting", "payments"):
-        if len(row["parts_posted"]) == row["parts"]:
-            held[row["batch_id"]] += row["amount_cents"]
+        at = key(row, "practice_id", "payment_id")
+        if len(row["parts_posted"]) == row["parts"] and brought[at] != row["amount_cents"]:
+            yield f"payment {at[1]} of {row['amount_cents']} brought {brought[at]} into batches"
     totals: Counter[str] = Counter()
     for row in facts.rows("posting", "payment_batches"):
         totals[row["deposit_id"]] += row["target_cents"]

@@ -108,16 +108,16 @@ async def _money_that_waited(tx: AsyncConnection, books: Books) -> None:
         for claim_id, share in list(shares.items()):
             key = payment_key[0], claim_id
             if share.waiting_cents and key in books.claims and money.ready(books.claims[key], share.seen):
-                apply_share(books, payment_key, key, share.waiting_cents, Account.UNAPPLIED)
+                apply_share(books, payment_key, key, share.waiting_cents, Account.UNAPPLIED, books.payments[payment_key].batch_id)
                 shares[claim_id] = money.Share(claim_id, 0, 0, share.seen)
     for message in await waiting.take(tx, FACTS, {_need(key) for key in changed}):
         if not _write_off(books, message):
             await waiting.keep(tx, FACTS, _need(_key(message)), message)
 
 
-def apply_share(books: Books, payment_key: Key, key: Key, cents: int, source: Account) -> None:
+def apply_share(books: Books, payment_key: Key, key: Key, cents: int, source: Account, batch_id: str) -> None:
     """Applies money of a payment to a claim; what is too much becomes the payer's credit."""
     payment = books.payments[payment_key]
     claim, entries, left = money.apply(books.claims[key], payment.payer, cents, payment.payment_id, source)
-    books.enter(key, claim, entries, payment.batch_id)
-    books.credit(payment_key, source, left)
+    books.enter(key, claim, entries, batch_id)
+    books.credit(payment_key, batch_id, source, left)

@@ -134,10 +134,9 @@ async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str 
             "card_brand": capture.card.brand,
             "card_last4": capture.card.last4,
         }
-    # A part that comes after its day's close goes to the next batch: a closed one never changes.
-    payment = replace(books.payments[at], parts_posted=books.payments[at].parts_posted | {capture.part}, batch_id=batch_id)
-    books.payments[at] = payment
-    await batches.raise_by(tx, capture.practice_id, batch_id, capture.cents)
+    # A part that comes after its day's close goes to the next batch, as a closed one never changes; the payment keeps naming its first.
+    books.payments[at] = replace(books.payments[at], parts_posted=books.payments[at].parts_posted | {capture.part})
+    await batches.raise_by(tx, capture.practice_id, batch_id, capture.payment_id, capture.cents)
     for part in capture.claims:
         key = capture.practice_id, part.claim_id
         # A claim that was named before, in this part or an earlier one, keeps what of it waits.
@@ -146,7 +145,7 @@ async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str 
         if ready(books.claims[key], part.seen):
             books.shares[at][part.claim_id] = share
             books.traces[key] = trace
-            apply_share(books, at, key, part.cents, Account.CASH)
+            apply_share(books, at, key, part.cents, Account.CASH, batch_id)
         else:
             books.shares[at][part.claim_id] = replace(share, waiting_cents=share.waiting_cents + part.cents)
-            books.move(at, payment.batch_id, Account.CASH, Account.UNAPPLIED, part.cents)
+            books.move(at, batch_id, Account.CASH, Account.UNAPPLIED, part.cents)

@@ -47,6 +47,6 @@ async def post_payment(
     }
     books.traces[key] = telemetry.traceparent()
     books.enter(key, *post_remittance(claim, claim.current, lines, at[1]), batch_id)
-    await batches.add_posted(tx, practice_id, batch_id, cents)
+    await batches.add_posted(tx, practice_id, batch_id, at[1], cents)
     await close_books(tx, books, clock.business())
     return books.claims[key]
