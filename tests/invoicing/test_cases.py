@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.invoicing.store import invoices
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_REDROP_REQUESTED
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim, hold_request, release
@@ -25,6 +26,17 @@ async def test_a_dispute_holds_its_claim_and_names_the_versions_that_contain_it(
     assert (case.status, case.line_version, case.invoice_version) == ("open", line.version, header.version)
     await house.dispute()  # the same dispute again
     assert await house.events() == {}
+
+
+async def test_what_was_never_published_is_at_version_0(house: House) -> None:
+    await house.bill(claim())
+    await house.run()
+    line = await house.line()
+    async with house.worker.begin() as tx:
+        await tx.exec_driver_sql("UPDATE invoice_line SET state = NULL")
+        await tx.exec_driver_sql("UPDATE invoice SET state = NULL")
+        assert await invoices.line_version(tx, ("p1", line.line_id)) == await invoices.line_version(tx, ("p1", "nobody's")) == 0
+        assert await invoices.version(tx, ("p1", line.invoice_id)) == await invoices.version(tx, ("p1", "nobody's")) == 0
 
 
 @pytest.mark.req("EP-16")

@@ -52,7 +52,7 @@ async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_acc
     house: House, restarts: bool, due: str, shown: str
 ) -> None:
     await house.account(employer(reissue_restarts_terms=restarts), 1)
-    await house.bill(claim(), claim("c2"))
+    await house.bill(claim("c2"), claim())
     await house.run()
     await house.day(31)
     assert [(await house.line(each)).status for each in ("c1", "c2")] == ["overdue", "overdue"]
@@ -61,7 +61,9 @@ async def test_a_reissue_restarts_the_terms_of_all_its_claims_only_where_the_acc
     await house.events()
     await house.day()
     await house.posting(CORRECTED, 2, revision=1)
-    fact = (await house.events())["invoice.reissued"][0]
+    events = await house.events()
+    assert [line.claim_id for line in events["invoice.line.state"]] == (["c2", "c1"] if restarts else ["c1"]), "in key order"
+    fact = events["invoice.reissued"][0]
     assert (fact.due_on.isoformat(), (await house.invoice()).due_on.isoformat()) == (due, due)
     assert [(await house.line(each)).status for each in ("c1", "c2")] == [shown, shown]
     assert await house.one("SELECT frozen->'invoice'->>'due_on' FROM issue ORDER BY no DESC LIMIT 1") == due

@@ -81,6 +81,7 @@ async def settle(
         found |= others
         lines += [_withdrawn(line, others[line.claim]) for line in await invoices.lines_of(tx, others) if line.invoice in restarted]
         lines = [replace(line, due_on=restarted.get(line.invoice, line.due_on)) for line in lines]
+        lines.sort(key=lambda line: (line.practice_id, line.line_id))  # rows are written in key order, whoever writes them
     done = Settled()
     await _lines(tx, lines, found, today, traces, done)
     wanted = {line.invoice for line in lines} | set(headers)

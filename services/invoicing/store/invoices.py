@@ -244,13 +244,13 @@ async def line(tx: AsyncConnection, key: Key) -> At | None:
 async def line_version(tx: AsyncConnection, key: Key) -> int:
     """The version of a line as last published; 0 for none."""
     found = "SELECT state->'version' AS version FROM invoice_line WHERE practice_id = :practice_id AND line_id = :id"
-    return next((int(row.version) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
+    return next((int(row.version or 0) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
 
 
 async def version(tx: AsyncConnection, key: Key) -> int:
     """The version of an invoice as last published; 0 for none."""
     found = "SELECT state->'version' AS version FROM invoice WHERE practice_id = :practice_id AND invoice_id = :id"
-    return next((int(row.version) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
+    return next((int(row.version or 0) for row in await fetch(tx, found, {"practice_id": key[0], "id": key[1]})), 0)
 
 
 async def of_account(tx: AsyncConnection, account: Key) -> list[Key]:
