@@ -83,11 +83,15 @@ def _replay(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
 
     async def run(service: Service) -> str:
         done = left = 0
+        unknown = set(words)
         for consumption in service.consumptions:
             async with service.worker.begin() as tx:
                 rows = [row for row in await parking.oldest(tx, [consumption.group]) if not words or row.parked_id in words]
+            unknown -= {row.parked_id for row in rows}
             went, stay = await consumption.replay(rows)
             done, left = done + went, left + stay
+        if unknown:
+            sys.exit(f"{done} records replayed; nothing is parked under {', '.join(sorted(unknown))}")
         if left:
             sys.exit(f"{done} records replayed, {left} still fail")
         return f"{done} records replayed"

@@ -41,8 +41,8 @@ parked = Table(
 
 async def park(tx: AsyncConnection, service: str, consumer: str, record: "ConsumerRecord[bytes, bytes]", error: Exception | None) -> Outgoing | None:
     """Sets a record aside (`error` None: only because its key is blocked); returns the report to publish, or None when it was parked before."""
-    path = error.path if isinstance(error, Unreadable) else None
-    reason = BEHIND if error is None else error.reason if isinstance(error, Unreadable) else f"the handler failed: {type(error).__name__}"
+    path, words = _why(error) if error else (None, BEHIND)
+    reason = words if error is None or isinstance(error, Unreadable) else f"the handler failed: {type(error).__name__}"
     row = {
         "consumer": consumer,
         "topic": record.topic,
@@ -54,7 +54,7 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
         "headers": [[name, base64.b64encode(value).decode() if value is not None else None] for name, value in record.headers],
         "value": record.value,
         "path": path,
-        "error": reason if error is None or isinstance(error, Unreadable) else f"{reason}: {error}".replace("\x00", "")[:2000],
+        "error": words,
     }
     stored = await tx.execute(insert(parked).values(row).on_conflict_do_nothing().returning(parked.c.parked_id))
     if stored.one_or_none() is None:
@@ -121,8 +121,15 @@ def taken(row: Any) -> Any:
 
 def tried_again(row: Any, error: Exception) -> Any:
     """Notes that a replay failed too."""
-    words = str(error).replace("\x00", "")[:2000]
-    return update(parked).where(parked.c.parked_id == row.parked_id).values(attempts=parked.c.attempts + 1, error=words)
+    path, words = _why(error)
+    return update(parked).where(parked.c.parked_id == row.parked_id).values(attempts=parked.c.attempts + 1, path=path, error=words)
+
+
+def _why(error: Exception) -> tuple[str | None, str]:
+    """Where in a record, and the words that operators read; they may hold a value where the handler failed, so they stay in this table."""
+    if isinstance(error, Unreadable):
+        return error.path, error.reason
+    return None, f"the handler failed: {type(error).__name__}: {error}".replace("\x00", "")[:2000]
 
 
 def record_of(row: Any) -> "ConsumerRecord[bytes, bytes]":

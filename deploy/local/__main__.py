@@ -1,4 +1,5 @@
-"""The commands of the demo: python3 -m deploy.local demo | demo-up | demo-down | demo-day [N] | demo-reset | trace ID | run MODULE …"""
+"""The commands of the demo: python3 -m deploy.local demo | demo-up | demo-down | demo-day [N] | demo-reset | trace ID | service NAME COMMAND … |
+run MODULE …"""
 
 import os
 import sys
@@ -9,6 +10,7 @@ from deploy.local import bootstrap
 def main(words: list[str]) -> str:
     """Do what the words say; the line of result."""
     from deploy.local import demo, trace  # after the bootstrap: they need the packages
+    from deploy.local.plan import SERVICES
 
     match words:
         case ["demo"]:
@@ -27,6 +29,10 @@ def main(words: list[str]) -> str:
             raise SystemExit("Say how many days, from 1 to 366: make demo-day N=5")
         case ["trace", trace_id]:
             return trace.show(trace_id)
+        case ["trace"]:
+            raise SystemExit("Say which trace: make trace ID=<its id, or the traceparent that a claim was published with>")
+        case ["service", name, _, *_] if name in SERVICES:
+            demo.service(words[1:])
     raise SystemExit(__doc__)
 
 

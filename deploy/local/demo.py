@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from deploy.local import clockfile, seed
 from deploy.local import plan as plans
@@ -87,6 +87,12 @@ def down() -> str:
     if _pid():
         raise SystemExit(f"The demo (process {pid}) is still running after a minute.")
     return "The demo has stopped; its data stays."
+
+
+def service(words: list[str]) -> NoReturn:
+    """Run a service's own command with the settings it has in the demo, in place of this process: `["invoicing", "parked"]`."""
+    plan = plans.make(home() / "demo", LOCAL, ports(list(PARTS)))
+    os.execve(sys.executable, [sys.executable, "-m", f"services.{words[0]}", *words[1:]], plans.environment(plan, words[0]))
 
 
 def reset() -> str:

@@ -10,6 +10,7 @@ from msgspec import Meta
 from shared.events import Topic
 from shared.events.types import Address, CardBrand, Cents, Code, Id, Instant, Name, PayerKind, PracticeId, Text, Units, Version
 
+MOST_UNITS = 1_000_000_000
 THOUSANDTH = Decimal("0.001")
 
 
@@ -57,8 +58,8 @@ class Charge:
     service_date: date | None = None
 
     def __post_init__(self) -> None:
-        if not self.units > 0 or self.units % THOUSANDTH:
-            raise ValueError("units is a number above 0 with at most three decimals")
+        if not 0 < self.units < MOST_UNITS or self.units % THOUSANDTH:
+            raise ValueError("units is a number above 0 and below 1,000,000,000 with at most three decimals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

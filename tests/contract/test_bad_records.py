@@ -140,5 +140,8 @@ async def test_a_record_that_was_parked_by_our_mistake_is_replayed_by_its_id(pos
             assert (await tx.execute(text("SELECT claim_id FROM claims"))).scalars().all() == ["X-1001"]
         again = command("posting", urls, "replay")
         assert again.returncode == 1 and again.stderr == "0 records replayed, 1 still fail\n"
+        left = command("posting", urls, "parked").stdout.splitlines()[0]
+        assert "tried 2×" in left and left.count(" at $") == 1
+        assert command("posting", urls, "replay", "p-1").stderr == "0 records replayed; nothing is parked under p-1\n"
     finally:
         await db.close()

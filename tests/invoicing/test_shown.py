@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pypdf
 import pytest
 
@@ -18,6 +19,7 @@ from services.invoicing.domain.money import Money
 from services.invoicing.papers import TEMPLATE, breakable, contents, recent_payments
 from services.invoicing.store import plain
 from shared import pdf
+from shared.events.ingress import CLAIM_BILLED
 from shared.events.invoicing import Mask
 from shared.events.posting import Cause, Entry
 from tests.invoicing.made import claim, employer, open_invoice
@@ -111,6 +113,13 @@ async def printed(claims: int = 1, **account: Any) -> list[str]:
     kept = frozen(**account)
     made = await pdf.render(TEMPLATE, contents(kept | {"lines": kept["lines"] * claims}, 1, None))
     return [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(made)).pages]
+
+
+@pytest.mark.parametrize("units", ["0", "-1", "1.0001", "1000000000", "1e25", "1e400", "1e-400"])
+def test_units_that_nobody_can_count_are_told_with_their_place(units: str) -> None:
+    sent = CLAIM_BILLED.encode(claim("c1")).replace(b'"units":1', f'"units":{units}'.encode())
+    with pytest.raises(msgspec.ValidationError, match=r"units is a number above 0 .* - at `\$\.charges\[0\]`"):
+        CLAIM_BILLED.decode(sent)
 
 
 def test_units_keep_their_decimals() -> None:
