@@ -12,6 +12,8 @@ import pytest
 from fastapi import FastAPI
 
 OTHERS = ("invoicing", "portal", "posting", "contracts", "notifier")
+SIZES = [1, 2, 4, 5]  # of the pages of a list of four
+MOST_PAGES = 100  # of any list in a test
 
 
 def environment(service: str, urls: Any, patch: pytest.MonkeyPatch, more: Mapping[str, str] | None = None) -> None:
@@ -45,7 +47,7 @@ async def walk(http: httpx.AsyncClient, address: str, rel: str = "next") -> list
     """The pages of a list from this one on, by their links to the next (or, with `prev`, the one before)."""
     pages = []
     while address:
-        assert len(pages) < 100, "the list goes round in circles"
+        assert len(pages) < MOST_PAGES, "the list goes round in circles"
         pages.append((await http.get(address)).raise_for_status())
         link = re.search(rf'href="([^"]+)" rel="{rel}"', pages[-1].text)
         address = urljoin(str(pages[-1].url), html.unescape(link[1])) if link else ""
@@ -59,3 +61,8 @@ async def there_and_back(http: httpx.AsyncClient, address: str, pattern: str) ->
     back = await walk(http, str(on[-1].url), "prev")
     assert [re.findall(pattern, page.text) for page in reversed(back)] == found
     return found
+
+
+def parts(items: list[str], size: int) -> list[list[str]]:
+    """The pages of a list."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -10,24 +10,19 @@ from services.invoicing import api, pages
 from services.invoicing.handlers import holds
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim, employer
-from tests.staff import signed_in, there_and_back, walk
-
-SIZES = [1, 2, 4, 5]  # of lists of four
-
-
-def parts(items: list[str], size: int) -> list[list[str]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+from tests.staff import MOST_PAGES, SIZES, parts, signed_in, there_and_back, walk
 
 
 async def every(http: httpx.AsyncClient, noun: str, name: str) -> list[str]:
     """What a list of the API holds, page by page."""
     found, params = list[str](), dict[str, str]()
-    while True:
+    for _ in range(MOST_PAGES):
         body = (await http.get(f"/api/practices/p1/{noun}", params=params)).raise_for_status().json()
         found += [each[name] for each in body[noun]]
         if body["next"] is None:
             return found
         params = {"cursor": body["next"]}
+    raise AssertionError("the list goes round in circles")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -10,14 +10,9 @@ from services.posting import pages, read
 from shared.events.ingress import CLAIM_BILLED
 from shared.events.portal import PAYMENT_CAPTURED
 from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed, captured
-from tests.staff import signed_in, there_and_back
+from tests.staff import SIZES, parts, signed_in, there_and_back
 
-SIZES = [1, 2, 4, 5]  # of lists of four
 DEPOSIT = {"day": "11/20/2026", "amount": "0.00", "target": "0.00"}
-
-
-def parts(items: list[str], size: int) -> list[list[str]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 @pytest.mark.parametrize("size", SIZES)
