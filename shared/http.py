@@ -44,6 +44,7 @@ DETAILS = {
 }
 log = logging.getLogger(__name__)
 
+
 class Problem(HTTPException):
     """A refusal in words: `title` is what a person reads first, `detail` what to do; more fields go to programs as they are."""
 
