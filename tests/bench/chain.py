@@ -123,7 +123,7 @@ async def until(count: Callable[[], Awaitable[list[Any]]]) -> None:
 
 
 async def make_hops(product: Product) -> None:
-    """The floor's topics and tables; commit times are kept from now on."""
+    """The floor's topics and tables."""
     for table in ("hop1", "hop2"):
         await ground.sql(product, "portal", f"CREATE TABLE {table} (id text PRIMARY KEY, body jsonb)")
     admin = AIOKafkaAdminClient(bootstrap_servers=product.plan.kafka)
@@ -134,9 +134,4 @@ async def make_hops(product: Product) -> None:
 
 def run() -> Result:
     with ground.whole("chain") as product:
-        asyncio.run(ground.sql(product, "portal", "ALTER SYSTEM SET track_commit_timestamp = on"))
-        product.stop_database()
-        product.start_database()
-        for name in ("invoicing", "portal", "posting", "contracts", "notifier"):
-            product.wait(name)
         return uvloop.run(measure(product))
