@@ -99,16 +99,22 @@ def upload() -> dict[str, Any]:
 async def test_others_are_answered_while_a_file_is_read(
     app: FastAPI, desk: Contracts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, slow = tmp_path / "gate", tmp_path / "slow.py"
+    gate, there, slow = tmp_path / "gate", tmp_path / "there", tmp_path / "slow.py"
     os.mkfifo(gate)
-    slow.write_text(f"import sys; sys.stdin.buffer.read(); open({str(gate)!r}).read(); print(1)")
+    opened = os.open(gate, os.O_RDWR)  # never waits for the program
+    slow.write_text(f"import sys; sys.stdin.buffer.read(); gate = open({str(gate)!r}); open({str(there)!r}, 'w'); gate.read(); print(1)")
     monkeypatch.setattr(uploads, "COUNT_PAGES", slow)
     async with signed_in(app, "front_desk") as http:
         await http.post(WHERE, data=form(await token(desk)))
         waiting = asyncio.create_task(http.post(SIGNED, files=upload()))
-        with await asyncio.to_thread(gate.open, "w"):  # opens once the program has the file and reads the gate
+        try:
+            async with asyncio.timeout(20):
+                while not there.exists():  # the program has the file and reads the gate
+                    await asyncio.sleep(0.02)
             assert (await http.get(WHERE)).json()["totalcount"] == 1
             assert not waiting.done()
+        finally:
+            os.close(opened)
         assert (await waiting).json()["status"] == "active"
 
 
