@@ -36,7 +36,7 @@ WORDS = {
     "paused": ("Paused", "overdue"),
 }
 
-STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Tried again"}
+STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Waits for another try"}
 
 
 def make_router(service: Service) -> APIRouter:

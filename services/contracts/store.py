@@ -74,7 +74,7 @@ async def charges_of(tx: AsyncConnection, practice_id: str, contract_id: int) ->
 
 
 async def stopped_charges(tx: AsyncConnection, practice_id: str, status: str, at: Cursor | None, limit: int) -> list[Row[Any]]:
-    """Charges that failed, are paused, or were declined and wait for their next try; in the direction of the cursor, newest first."""
+    """Charges that failed, are paused, or wait for another try; in the direction of the cursor, newest first."""
     stopped = or_(charge.status.in_([ChargeStatus.FAILED, ChargeStatus.PAUSED]), and_(charge.status == ChargeStatus.DUE, charge.reason.is_not(None)))
     both = (contract.practice_id == charge.practice_id) & (contract.contract_id == charge.contract_id)
     card = (contract.patient_name, contract.card_brand, contract.card_last4)

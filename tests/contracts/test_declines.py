@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from services.contracts.domain.charge import retry_in
 from shared.events.contracts import CHARGE_DUE, CHARGE_FAILED, CHARGE_SCHEDULED, CONTRACT_CHARGED
 from shared.events.posting import CLAIM_BALANCES
+from shared.keyset import Cursor, encode_cursor
 from tests.contracts.conftest import Contracts, balances, charge_rows, due, outcome, pdf, signed, token
 from tests.staff import signed_in
 
@@ -87,11 +88,16 @@ async def test_staff_see_what_failed_is_paused_or_is_tried_again(app: FastAPI, d
         topic, failed = outcome((await desk.said(CHARGE_SCHEDULED))[-1], "failed")
         await desk.give(topic, failed)
         page = (await http.get("/staff/7/agreements/charges")).text
+        assert "failed, are paused, or wait for another try" in page and "Waits for another try" in page
         assert "the next try is on 11/26/2026" in page and "Paused" in page and 'href="1"' in page and 'href="2"' in page
         paused = (await http.get("/staff/7/agreements/charges", params={"status": "paused"})).text
-        assert "c2" in paused and "c1" not in paused
+        assert ">c2<" in paused and ">c1<" not in paused
         assert "No charge matches" in (await http.get("/staff/7/agreements/charges", params={"status": "failed"})).text
         assert (await http.get("/staff/7/agreements/charges", params={"cursor": "nonsense"})).status_code == 400
+        past = (await http.get("/staff/7/agreements/charges", params={"status": "paused", "cursor": encode_cursor(Cursor(("",)))})).text
+        assert "Nothing further" in past and 'href="charges?status=paused">First charges' in past and "No charge matches" not in past
+        past = (await http.get("/staff/7/agreements", params={"cursor": encode_cursor(Cursor((0,)))})).text
+        assert "Nothing further" in past and 'href="agreements">First agreements' in past
         assert "Charges to look at" in (await http.get("/staff/7/agreements")).text
     async with signed_in(app, "poster") as http:
         assert (await http.get("/staff/7/agreements/charges")).status_code == 403

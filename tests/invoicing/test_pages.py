@@ -4,6 +4,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.auth import unguarded
+from shared.keyset import Cursor, encode_cursor
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim
 from tests.staff import signed_in
@@ -33,6 +34,14 @@ async def test_an_unknown_practice_is_not_found(app: FastAPI, address: str) -> N
         key = {"Idempotency-Key": "k"}
         assert (await browser.post("/api/practices/nowhere/runs", json={}, headers=key)).status_code == 404
         assert (await browser.post("/api/practices/nowhere/claims/c1/redrop", json={}, headers=key)).status_code == 404
+
+
+async def test_a_later_page_whose_rows_are_gone_leads_to_the_first(app: FastAPI) -> None:
+    async with signed_in(app, "billing_admin") as browser:
+        past = await browser.get("/staff/p1/accounts", params={"search": "lant", "cursor": encode_cursor(Cursor(("~", "")))})
+        assert "Nothing further" in past.text and 'href="/staff/p1/accounts?search=lant&amp;">First accounts' in past.text
+        past = await browser.get("/staff/p1/invoices", params={"cursor": encode_cursor(Cursor((0,)))})
+        assert "Nothing further" in past.text and "No invoices yet" not in past.text
 
 
 @pytest.mark.req("PF-08")

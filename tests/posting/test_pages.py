@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.auth import unguarded
+from shared.keyset import Cursor, encode_cursor
 from tests.posting.conftest import Posting
 from tests.staff import signed_in
 
@@ -40,6 +41,14 @@ async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: Fas
         account = await http.get("/staff/7/money/claims/c1")
         assert "CO 45" in account.text and "30.00" in account.text
         assert (await http.get("/staff/7/money", params={"state": "closed"})).status_code == 200
+
+
+async def test_a_later_page_whose_rows_are_gone_leads_to_the_first(app: FastAPI) -> None:
+    async with signed_in(app, "poster") as http:
+        batch = (await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).url.path
+        for address, first, past in (("/staff/7/money", "money", 0), (batch, batch, "")):
+            page = (await http.get(address, params={"cursor": encode_cursor(Cursor((past,)))})).text
+            assert "Nothing further" in page and f'href="{first}">First' in page and "yet</h2>" not in page
 
 
 async def test_a_form_that_is_sent_twice_does_its_work_once(app: FastAPI, posting: Posting) -> None:
