@@ -1,13 +1,18 @@
 """Staff pages, through the application on a real database, signed in as people are."""
 
+import re
+
+import httpx
 import pytest
 from fastapi import FastAPI
 
+from services.invoicing import pages
+from services.invoicing.handlers import holds
 from shared.auth import unguarded
 from shared.keyset import Cursor, encode_cursor
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim
-from tests.staff import signed_in
+from tests.staff import signed_in, walk
 
 DETAILS = {"name": "Kutch", "line1": "404 Cole Walk", "city": "Boston", "state": "MA", "payer_ids": "e2"}
 BILLING = {"net_days": "30", "frequency": "weekly", "weekday": "0", "month_day": "1", "overdue_again_days": "60"}
@@ -111,6 +116,34 @@ async def test_an_invoice_page_leads_from_its_total_to_what_is_payable(app: Fast
 
 
 @pytest.mark.req("EP-28")
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
+async def test_a_case_of_a_later_page_of_the_queue_stays_on_that_page(app: FastAPI, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages.holds, "PAGE", 1)
+    await house.bill(claim("c1"), claim("c2"), claim("c3"))
+    for claim_id in ("c1", "c2", "c3"):
+        async with house.app.begin("p1") as tx:
+            await holds.hold_by_staff(tx, house.clock.now, ("p1", claim_id), "Look at it", "dokafor")
+
+    def queued(answer: httpx.Response) -> list[str]:
+        return re.findall(r'<span class="r1"><span class="fig">([^<]+)<', answer.text)
+
+    async with signed_in(app, "billing_admin") as browser:
+        second = (await walk(browser, "/staff/p1/holds"))[1]
+        assert queued(second) == ["c2"]
+        cursor = re.search(r'name="cursor" value="([^"]+)"', second.text)
+        assert cursor
+        form = {"charge-c2-1": "80.00", "cursor": cursor[1]}
+        shown = await browser.post("/staff/p1/holds/c2", data=form | {"do": "show"})
+        wrong = await browser.post("/staff/p1/holds/c2", data=form | {"do": "keep", "charge-c2-1": "much"})
+        kept = await browser.post("/staff/p1/holds/c2", data=form | {"do": "keep"})
+        assert wrong.status_code == 422 and "Saved." in kept.text
+        assert [queued(each) for each in (shown, wrong, kept)] == [["c2"]] * 3
+        done = await browser.post("/staff/p1/holds/c2", data=form | {"do": "redrop"})
+        assert "Claim c2 is re-dropped." in done.text and queued(done) == ["c3"]
+        refused = await browser.post("/staff/p1/holds/c2", data=form | {"do": "redrop"})
+        assert refused.status_code == 422 and queued(refused) == ["c3"]
+
+
 @pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_staff_work_a_case_to_its_end(app: FastAPI, house: House) -> None:
     await house.bill(claim("c1", cents=(10000, 8500)))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -61,12 +62,12 @@ def make_router(service: Service) -> APIRouter:
     @router.post("/{claim_id:path}")
     async def finish(request: Request, practice_id: str, claim_id: str, who: Worker) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
-        now, key = clock.business(), (practice_id, claim_id)
+        now, key, cursor = clock.business(), (practice_id, claim_id), form.get("cursor", "")
         async with db.begin(practice_id) as tx:
             found = await case_of(tx, await practices.get(tx, practice_id), key, now, form)
         decision, errors = decision_of(found, form)
         if errors or form.get("do") == "show":
-            return await show(request, practice_id, claim_id, "", form, errors)
+            return await show(request, practice_id, claim_id, cursor, form, errors)
         try:
             async with db.begin(practice_id) as tx:
                 if form.get("do") == "keep":
@@ -74,11 +75,12 @@ def make_router(service: Service) -> APIRouter:
                 else:
                     await holds.redrop(tx, now, key, decision, who.user_name)
         except Refused as error:
-            return await show(request, practice_id, claim_id, "", form, {"": str(error)})
+            return await show(request, practice_id, claim_id, cursor, form, {"": str(error)})
+        at = f"?{urlencode({'cursor': cursor})}" if cursor else ""  # the page of the queue that the case was opened from
         if form.get("do") == "keep":
-            return redirect(request, request.url.path, "Saved.", "The claim stays on HOLD until it is re-dropped.")
+            return redirect(request, f"{request.url.path}{at}", "Saved.", "The claim stays on HOLD until it is re-dropped.")
         again = "The invoice is sent again tomorrow, once posting has the change."
-        return redirect(request, f"/staff/{practice_id}/holds", f"Claim {claim_id} is re-dropped.", again)
+        return redirect(request, f"/staff/{practice_id}/holds{at}", f"Claim {claim_id} is re-dropped.", again)
 
     return router
 
