@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,6 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.local import kafka as kafka_server
+from deploy.local import postgres as postgres_server
+from deploy.local.places import free_port
+from deploy.local.verify import facts
+from shared.db import asyncpg_url
 from tests.conftest import Database
 
 
@@ -66,6 +72,25 @@ async def test_the_database_is_version_18_and_takes_200_connections(postgres: Da
     await engine.dispose()
     assert version.startswith("18.")
     assert most == "200"
+
+
+async def test_a_row_of_a_time_without_commit_times_was_stored_long_ago(throw_away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, log = throw_away / "commit-times", throw_away / "commit-times.log"
+    found = {}
+    for setting, statement in (("off", "CREATE TABLE old AS SELECT 1"), ("on", "CREATE TABLE new AS SELECT 1")):
+        monkeypatch.setitem(postgres_server.THROW_AWAY, "track_commit_timestamp", setting)
+        server = postgres_server.start(place, free_port(), log, throw_away=True)
+        try:
+            connection = await asyncpg.connect(asyncpg_url(server.admin_url))
+            await connection.execute("CREATE TABLE IF NOT EXISTS outbox (topic text, key text)")
+            await connection.execute(statement)
+            await connection.close()
+            if setting == "on":
+                _, found = await facts._database({"operator": {"postgres": server.admin_url}}, "postgres")
+        finally:
+            postgres_server.stop(server)
+    assert found["old"][0]["stored_at"].year == 1970
+    assert found["new"][0]["stored_at"] > datetime.now(UTC) - timedelta(days=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")

@@ -20,8 +20,8 @@ from shared.messages import Unreadable, read
 Row = dict[str, Any]
 DATABASES = ("invoicing", "portal", "posting", "contracts", "notifier")
 HUGE = ("outbox", "inbox", "document", "documents", "idempotency", "entries", "legs", "sessions", "passwords")
-
-
+# A row of a time when PostgreSQL kept no commit times was written long ago.
+STORED_AT = "coalesce(pg_xact_commit_timestamp(xmin), to_timestamp(0)) AS stored_at"
 HISTORIES = ("contract.state", "contract.charged")  # topics of which more than the newest of a key counts
 
 
@@ -112,7 +112,7 @@ async def _database(where: Where, service: str) -> tuple[str, dict[str, list[Row
         # One moment for all tables of a database.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             names = [row["tablename"] for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-            queries = {name: f'SELECT *, pg_xact_commit_timestamp(xmin) AS stored_at FROM "{name}"' for name in names if name not in HUGE}
+            queries = {name: f'SELECT *, {STORED_AT} FROM "{name}"' for name in names if name not in HUGE}
             queries |= {"outbox": "SELECT topic, key FROM outbox", "versioned": VERSIONED}
             queries |= SUMS.get(service, {})
             return service, {name: [dict(row) for row in await connection.fetch(query)] for name, query in queries.items()}
