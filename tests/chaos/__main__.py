@@ -155,14 +155,16 @@ async def faults(at: Where, rates: dict[str, float], rnd: random.Random) -> None
 
 
 async def clean(at: Where, load: Load, since: float) -> tuple[float, dict[str, list[str]]]:
-    """Bills what has arrived and looks until the oracle is clean, at most a minute from `since`; the seconds it took, and what it still finds."""
-    found = {"not looked yet": [""]}
+    """Bills what has arrived and looks, at least once, until the oracle is clean or a minute from `since` is over.
+
+    Answers the seconds it took, and what it still finds.
+    """
     try:
         await settled.settle(at, CLEAN_WITHIN)
         await load.bill()
     except TimeoutError as error:
         return time.monotonic() - since, {"at rest": [str(error)]}
-    while found and time.monotonic() - since < CLEAN_WITHIN:
+    while True:
         try:
             await settled.settle(at, CLEAN_WITHIN)
         except TimeoutError as error:
@@ -176,9 +178,10 @@ async def clean(at: Where, load: Load, since: float) -> tuple[float, dict[str, l
             found["every published claim is stored at its highest version"] = [f"{len(lost)} are not, the first {lost[0]}"]
         load.done["charges taken"] = sum(row["status"] == "charged" for row in facts.rows("contracts", "charges"))
         load.done["mails sent"] = sum(row["state"] == "sent" for row in facts.rows("notifier", "mails"))
-        if found:
-            await asyncio.sleep(1)
-    return time.monotonic() - since, found
+        seconds = time.monotonic() - since
+        if not found or seconds >= CLEAN_WITHIN:
+            return seconds, found
+        await asyncio.sleep(1)
 
 
 def too_little(killer: Killer, load: Load) -> list[str]:
