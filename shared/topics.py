@@ -18,7 +18,8 @@ async def create(servers: str, replication: int = 1) -> int:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        there = {each["topic"]: len(each["partitions"][0]["replicas"]) for each in await admin.describe_topics()}
+        # A topic that is being deleted may have no partition left.
+        there = {each["topic"]: len(each["partitions"][0]["replicas"]) for each in await admin.describe_topics() if each["partitions"]}
         new = [topic for topic in TOPICS.values() if topic.name not in there]
         if new:
             made = [NewTopic(topic.name, topic.partitions, replication, topic_configs=settings(topic, replication)) for topic in new]

@@ -27,32 +27,18 @@ from shared.topics import create
 from tests.conftest import Database as Server
 from tests.contract.schemas import EVENTS
 from tests.flows.world import NOON, REGISTERS, Registrar
-from tests.shared.conftest import envelope
+from tests.shared.conftest import KEY, MALFORMED, Bad, envelope
 from tests.shared.test_consumption import until
 
 EXAMPLE = (EVENTS / "examples" / "claim.billed.json").read_bytes()
-KEY = b"7/bad"
-# What is wrong → headers that differ, key, body, and the place that the answer names; it is wrong on whatever topic.
-BAD: dict[str, tuple[dict[str, bytes | None], bytes | None, bytes | None, str]] = {
-    "not JSON": ({}, KEY, b"{", "$"),
-    "not an object": ({}, KEY, b"[]", "$"),
-    "fields missing": ({}, KEY, b"{}", "$"),
-    "a wrong type": ({}, KEY, b'{"practice_id": 5}', "$.practice_id"),
-    "a key without a practice": ({}, b"bad", b"{}", "key"),
-    "a key that is not UTF-8": ({}, b"\xff/1", b"{}", "key"),
-    "no id": ({"ce_id": None}, KEY, b"{}", "headers.ce_id"),
-    "another type": ({"ce_type": b"other"}, KEY, b"{}", "headers.ce_type"),
-    "an unknown major": ({"ce_dataschema": b"urn:billfold:x:9"}, KEY, b"{}", "headers.ce_dataschema"),
-    "a time without a zone": ({"ce_time": b"2026-11-20T15:00:00"}, KEY, b"{}", "headers.ce_time"),
-}
 NO_KEY = ({}, None, b"{}", "key")  # the broker takes it on topics of facts only
 NO_BODY = ({}, KEY, None, "$")  # deletes on state topics
 TOO_LARGE = ({}, KEY, b" " * 2_000_000, "$")  # the broker takes it from outside only
 
 
-def bad_on(topic: Topic[Any]) -> list[tuple[dict[str, bytes | None], bytes | None, bytes | None, str]]:
+def bad_on(topic: Topic[Any]) -> list[Bad]:
     more = [(NO_KEY, not topic.versioned), (NO_BODY, not topic.deletable), (TOO_LARGE, topic.writer == "ingress")]
-    return [*BAD.values(), *(row for row, possible in more if possible)]
+    return [*MALFORMED.values(), *(row for row, possible in more if possible)]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +56,11 @@ async def sent(kafka: str) -> AsyncIterator[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     await admin.delete_topics(list(TOPICS))
+
+    async def gone() -> bool:
+        return not TOPICS.keys() & set(await admin.list_topics())
+
+    await until(gone)
     await admin.close()
 
 

@@ -114,6 +114,23 @@ def outbox_topics() -> dict[str, Topic[Any]]:
     return TOPICS
 
 
+KEY = b"7/bad"
+Bad = tuple[dict[str, bytes | None], bytes | None, bytes | None, str]
+# What is wrong → headers that differ, key, body, and the place that the answer names; it is wrong on whatever topic.
+MALFORMED: dict[str, Bad] = {
+    "not JSON": ({}, KEY, b"{", "$"),
+    "not an object": ({}, KEY, b"[]", "$"),
+    "fields missing": ({}, KEY, b"{}", "$"),
+    "a wrong type": ({}, KEY, b'{"practice_id": 5}', "$.practice_id"),
+    "a key without a practice": ({}, b"bad", b"{}", "key"),
+    "a key that is not UTF-8": ({}, b"\xff/1", b"{}", "key"),
+    "no id": ({"ce_id": None}, KEY, b"{}", "headers.ce_id"),
+    "another type": ({"ce_type": b"other"}, KEY, b"{}", "headers.ce_type"),
+    "an unknown major": ({"ce_dataschema": b"urn:billfold:x:9"}, KEY, b"{}", "headers.ce_dataschema"),
+    "a time without a zone": ({"ce_time": b"2026-11-20T15:00:00"}, KEY, b"{}", "headers.ce_time"),
+}
+
+
 def envelope(topic: Topic[Any], **changes: bytes | None) -> list[tuple[str, bytes]]:
     """The headers of a good record, with changes; None leaves one out."""
     headers: dict[str, bytes | None] = {
