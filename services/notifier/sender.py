@@ -9,7 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.header import Header
+from email.headerregistry import HeaderRegistry, UniqueUnstructuredHeader
 from email.message import EmailMessage
+from email.policy import Policy, default
 from email.utils import formataddr
 from typing import Any
 
@@ -37,6 +40,23 @@ LEASE = timedelta(seconds=20)  # after which a mail whose sender died is taken a
 WAIT = timedelta(seconds=1)  # for a copy that has not arrived
 TRIES = 100  # a day and more at the longest pause: a dead mail server loses nothing
 LONGEST_PAUSE = timedelta(minutes=15)
+
+
+class Subject(UniqueUnstructuredHeader):
+    """A subject that is read back exactly as written.
+
+    The library's own folding may leave the first line empty, which begins the subject with a blank, and may lose blanks between words of
+    other scripts.
+    """
+
+    name: str
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {Header(str(self), header_name=self.name).encode(linesep=policy.linesep)}{policy.linesep}"
+
+
+HEADERS = HeaderRegistry()
+HEADERS.map_to_type("subject", Subject)  # type: ignore[arg-type]  # the registry adds BaseHeader itself
 
 
 @dataclass(frozen=True)
@@ -169,7 +189,7 @@ class Sender:
     def _write(self, mail: Any, letter: Letter) -> EmailMessage:
         """The mail: text and HTML of the same content, the subject in the text template's first line."""
         subject, _, plain = self.env.get_template(f"{letter.template}.txt.j2").render(letter.context).partition("\n")
-        message = EmailMessage()
+        message = EmailMessage(default.clone(header_factory=HEADERS))
         practice = letter.context["practice"]
         message["Subject"] = subject.strip()
         message["From"] = formataddr((practice["display_name"], self.settings.mail_sender))

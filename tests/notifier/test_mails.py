@@ -66,6 +66,28 @@ async def test_one_digest_a_day_covers_all_invoices_for_each_registered_contact(
     assert len(await notifier.said(NOTIFICATION_SENT)) == 2
 
 
+NAMES = [
+    "Kittiwake Lane Family Practice Group",
+    "Kittiwake Lane Family Medicine and Occupational Health Partners of Greater Boston and the Islands",
+    "Health and Hope Medical Ärztehaus Überlingen für Gesundheit e. V.",
+    "株式会社" * 30,
+    "Á" + "B" * 200,
+]
+
+
+@pytest.mark.req("EP-25")
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_subject_arrives_as_it_was_written_however_long_its_practice_is_called(notifier: Notifier, name: str) -> None:
+    one = contact(1)
+    await ready(notifier, one)
+    await notifier.give(PRACTICE_STATE, practice(version=2, display_name=name))
+    await notifier.give(INVOICE_STATE, invoice("i1"))
+    await notifier.give(INVOICE_ISSUED, issued("i1"))
+    notifier.clock.move(days=1)
+    assert (await notifier.digests(), await notifier.send()) == (1, 1)
+    assert (await notifier.mails(one.email))[0]["subject"] == f"Employer Portal: 1 new invoice from {name}"
+
+
 @pytest.mark.req("BX-01")
 async def test_a_digest_waits_for_the_state_that_a_fact_named_and_says_nothing_of_what_was_paid_meanwhile(notifier: Notifier) -> None:
     person = contact()
