@@ -110,8 +110,14 @@ async def _billed(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, A
 
 
 async def _behind(http: httpx.AsyncClient, at: Where, practice_id: str, monday: date) -> bool:
-    answer = await http.get(f"{at['services']['invoicing']}/api/practices/{practice_id}/accounts")
-    return all(account["next_run_on"] > monday.isoformat() for account in answer.raise_for_status().json()["accounts"])
+    cursor = ""
+    while cursor is not None:
+        answer = await http.get(f"{at['services']['invoicing']}/api/practices/{practice_id}/accounts", params={"cursor": cursor})
+        found = answer.raise_for_status().json()
+        if any(account["next_run_on"] <= monday.isoformat() for account in found["accounts"]):
+            return False
+        cursor = found["next"]
+    return True
 
 
 async def _run_now(http: httpx.AsyncClient, at: Where, accounts: list[dict[str, Any]], say: Say) -> None:

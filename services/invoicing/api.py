@@ -45,13 +45,13 @@ class MaskIn(BaseModel):
 
 
 class AccountIn(BaseModel):
-    """An account as it is to be. `weekday` 0 is Monday."""
+    """An account as it is to be. `weekday` 0 is Monday. Without `reissue_restarts_terms` that stays as it is; a new account's is false."""
 
     name: Text
     address: AddressIn
     phone: Annotated[str, Field(max_length=40)] = ""
     net_days: int = 30
-    reissue_restarts_terms: bool = False
+    reissue_restarts_terms: bool | None = None  # programs older than it do not name it
     payer_ids: Annotated[list[Id], Field(max_length=100)]
     po_number: Annotated[str, Field(max_length=60)] | None = None
     frequency: Literal["daily", "weekly", "monthly"] = "weekly"
@@ -64,8 +64,9 @@ class AccountIn(BaseModel):
     cover_sheet: bool = False
     mask: MaskIn = MaskIn()
 
-    def account(self, practice_id: str, account_id: str) -> Account:
-        same = set(type(self).model_fields) - {"address", "mask", "payer_ids", "weekday", "month_day"}
+    def account(self, practice_id: str, account_id: str, known: Account | None) -> Account:
+        same = set(type(self).model_fields) - {"address", "mask", "payer_ids", "weekday", "month_day", "reissue_restarts_terms"}
+        restarts = self.reissue_restarts_terms
         return Account(
             practice_id=practice_id,
             account_id=account_id,
@@ -73,6 +74,7 @@ class AccountIn(BaseModel):
             next_run_on=None,
             address=Address(**self.address.model_dump()),
             mask=Mask(**self.mask.model_dump()),
+            reissue_restarts_terms=bool(known and known.reissue_restarts_terms) if restarts is None else restarts,
             payer_ids=tuple(dict.fromkeys(self.payer_ids)),
             weekday=self.weekday if self.frequency == "weekly" else None,
             month_day=self.month_day if self.frequency == "monthly" else None,
@@ -154,7 +156,8 @@ def make_router(service: Service) -> APIRouter:
     async def save(practice_id: str, account_id: str, body: AccountIn, expected: int | None, response: Response) -> dict[str, Any]:
         try:
             async with db.begin(practice_id) as tx:
-                return answer(await account_handlers.save(tx, clock.business(), body.account(practice_id, account_id), expected), response)
+                asked = body.account(practice_id, account_id, await accounts.find(tx, (practice_id, account_id)))
+                return answer(await account_handlers.save(tx, clock.business(), asked, expected), response)
         except Stale as error:
             raise Problem(412, "Somebody changed this account since you read it", "Read it again, then send your change.") from error
         except Refused as error:

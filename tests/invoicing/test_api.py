@@ -41,6 +41,9 @@ async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAP
         assert (await client.put(path, json=ACCOUNT)).status_code == 428
         edited = await client.put(path, json=ACCOUNT | {"net_days": 45}, headers={"If-Match": '"1"'})
         assert (edited.status_code, edited.json()["version"]) == (200, 2)
+        for version, named in enumerate([{"reissue_restarts_terms": True}, {"net_days": 60}, {"reissue_restarts_terms": False}], 2):
+            edited = await client.put(path, json=ACCOUNT | named, headers={"If-Match": f'"{version}"'})
+            assert edited.json()["reissue_restarts_terms"] == (version < 4)
         assert (await client.put(path, json=ACCOUNT, headers={"If-Match": '"1"'})).status_code == 412
         wrong = await client.post("/api/practices/p1/accounts", json=ACCOUNT | {"frequency": "monthly", "month_day": 31, "payer_ids": ["e9"]})
         assert wrong.status_code == 422 and "Choose the day of the monthly run" in wrong.json()["detail"]
