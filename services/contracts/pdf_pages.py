@@ -1,4 +1,7 @@
-"""Counts the pages of the PDF on standard input: a program of its own, so that a file made to be slow or huge costs nobody else."""
+"""Counts the pages of the PDF on standard input, within the seconds it is given.
+
+A program of its own, so that a file made to be slow or huge costs nobody else.
+"""
 
 import io
 import resource
@@ -6,12 +9,12 @@ import sys
 
 import pypdf
 
-SECONDS = 10
 MEMORY = 1024 * 1024 * 1024
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # also when the service that waits for it has died
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # also when the service that waits for it has died
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     pages = pypdf.PdfReader(io.BytesIO(sys.stdin.buffer.read()), strict=False).pages
     sys.stdout.write(str(len(pages)))

@@ -6,9 +6,9 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 from services.contracts.domain.contract import Refused
-from services.contracts.pdf_pages import SECONDS
 
 MAX_FILE = 10 * 1024 * 1024
+SECONDS = 10
 COUNT_PAGES = Path(__file__).parent / "pdf_pages.py"
 
 
@@ -25,7 +25,9 @@ async def check_pdf(data: bytes, turns: asyncio.Semaphore) -> None:
 
 
 async def _pages(data: bytes) -> int | None:
-    reader = await asyncio.create_subprocess_exec(sys.executable, "-I", str(COUNT_PAGES), stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    # A bare environment: what a hostile file may make of its reader finds no secret there.
+    command = (sys.executable, "-I", str(COUNT_PAGES), str(SECONDS))
+    reader = await asyncio.create_subprocess_exec(*command, env={}, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     try:
         said, _ = await asyncio.wait_for(reader.communicate(data), SECONDS)
     except TimeoutError as error:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +62,13 @@ REFUSED = [
     ({"email": "ana@example.org, eve@example.org"}, 400, "email"),
     ({"email": "ana\x01@example.org"}, 400, "email"),
     ({"email": "ana\x00@example.org"}, 422, "email"),
-    ({"departmentid": "d\x001"}, 422, "departmentid"),
+    ({"departmentid": "d\x001"}, 422, "departmentid: Use plain text"),
+    ({"departmentid": "d" * 301}, 422, "departmentid: Use up to 300 characters"),
     ({"maxamount": "0"}, 400, "maxamount"),
     ({"maxamount": "100000"}, 400, "maxamount"),
     ({"maxamount": "many"}, 400, "maxamount"),
-    ({"departmentid": "nowhere"}, 404, "department"),
+    ({"departmentid": "nowhere"}, 404, "There is no department nowhere"),
+    ({"departmentid": ""}, 400, "departmentid: This is required"),
 ]
 
 
@@ -76,6 +80,13 @@ async def test_what_cannot_be_a_contract_is_refused_in_words(app: FastAPI, desk:
         answer = await http.post(WHERE, data=form(await token(desk)) | changes)
     assert answer.status_code == status and words in answer.json()["detail"]
     assert await desk.rows("SELECT 1 FROM contracts") == []
+
+
+@pytest.mark.req("CF-03", part="one-year contracts")
+async def test_a_practice_that_nobody_knows_is_said_to_be_none(app: FastAPI, desk: Contracts) -> None:
+    async with signed_in(app, "front_desk", practices=["463"]) as http:
+        answer = await http.post(WHERE.replace("/7/", "/463/"), data=form(await token(desk)))
+    assert answer.status_code == 404 and "There is no practice 463" in answer.json()["detail"]
 
 
 @pytest.mark.req("CF-04", part="one-year contracts")
@@ -131,6 +142,17 @@ async def test_a_file_that_is_slow_to_read_is_refused_in_words(
         answer = await http.post(SIGNED, files=upload())
     assert answer.status_code == 400 and "too long to read" in answer.json()["detail"]
     assert [row.status for row in await desk.rows("SELECT status FROM contracts")] == ["awaiting_signature"]
+
+
+async def test_the_reader_of_a_file_has_no_secret_and_the_service_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await uploads.check_pdf(pdf(), asyncio.Semaphore(1))
+    named = tmp_path / "named.py"
+    named.write_text("import os, sys; sys.stdin.buffer.read(); print(0 if {'SESSION_SECRET', 'PATH', 'HOME'} & set(os.environ) else 1)")
+    monkeypatch.setattr(uploads, "COUNT_PAGES", named)
+    monkeypatch.setenv("SESSION_SECRET", "secret")
+    await uploads.check_pdf(pdf(), asyncio.Semaphore(1))
+    loaded = "import sys, services.contracts.main; sys.exit('pypdf' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 
 @pytest.mark.req("CF-02", part="one-year contracts")
