@@ -11,8 +11,34 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
+from shared.events.types import NO_NUL, PRINTABLE
 from shared.http import Gate, Problem, SeeOther, answer_problem, public
 from shared.web import Web
+
+WHOLE, YES_NO, DATE = "Give a whole number", "Give true or false", "Give a date like 2026-11-17"
+# A validator's kind of error → our words.
+WORDS = {
+    "missing": "This is required",
+    "string_type": "Give a text",
+    "string_too_long": "Use up to {max_length} characters",
+    "string_too_short": "Use at least {min_length} characters",
+    "too_long": "Give up to {max_length} items",
+    "too_short": "Give at least {min_length} items",
+    "greater_than": "Give more than {gt}",
+    "greater_than_equal": "Give {ge} or more",
+    "less_than": "Give less than {lt}",
+    "less_than_equal": "Give {le} or less",
+    "literal_error": "Give {expected}",
+    "enum": "Give {expected}",
+    "json_invalid": "This is not JSON",
+    "list_type": "Give a list",
+    "model_attributes_type": "Give an object with fields",
+    "dict_type": "Give an object with fields",
+} | {
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), WHOLE),
+    **dict.fromkeys(("bool_type", "bool_parsing"), YES_NO),
+    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"), DATE),
+}
 
 Check = Callable[[], Awaitable[str | None]]
 """Says in words what is wrong, or None when all is well."""
@@ -95,9 +121,16 @@ def _path(place: Sequence[int | str]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "missing":
-        return "This is required"
-    text = re.sub(r"^(Value error, |Input should be )", lambda found: "Give " if "Input" in found[0] else "", str(error["msg"]))
+    """What is wrong with a value, in our words; kinds that nobody sends get the validator's."""
+    kind, text, found = str(error["type"]), str(error["msg"]), error.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return "Use plain text" if found["pattern"] in (NO_NUL, PRINTABLE) else "This does not have the form that is expected here"
+    if "Expected UploadFile" in text:
+        return "Send a file"
+    if words := WORDS.get(kind):
+        said = words.format(**{name: f"{value:,}" if isinstance(value, int) else value for name, value in found.items()})
+        return said.removesuffix("s") if 1 in (found.get("min_length"), found.get("max_length")) else said
+    text = re.sub(r"^(Value error, |Input should be )", lambda start: "Give " if "Input" in start[0] else "", text)
     return text[:1].upper() + text[1:]
 
 

@@ -1,13 +1,15 @@
 import re
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Literal
 
 import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, File, Form, Path, UploadFile
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.application import make_app
+from shared.application import _message, make_app
+from shared.events.types import NO_NUL, PRINTABLE
 from shared.http import Problem, public, uploads, whole_number
 from shared.web import make_web
 from tests.shared.gallery import make_gallery
@@ -114,8 +116,39 @@ async def test_the_wrong_method_is_405_in_words(toy):
 async def test_values_that_cannot_be_taken_are_listed_by_path_in_words(toy):
     answer = await toy.post("/api/orders", json={"cents": "many"})
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"path": "cents", "message": "Give a valid integer, unable to parse string as an integer"}]
+    assert answer.json()["errors"] == [{"path": "cents", "message": "Give a whole number"}]
     assert (await toy.post("/api/orders", json={})).json()["errors"] == [{"path": "cents", "message": "This is required"}]
+
+
+IN_WORDS = [
+    (Annotated[str, Field(pattern=NO_NUL)], "a\0b", "Use plain text"),
+    (Annotated[str, Field(pattern=PRINTABLE)], "a\nb", "Use plain text"),
+    (Annotated[str, Field(pattern="^[A-Z]{2}$")], "a", "This does not have the form that is expected here"),
+    (Annotated[str, Field(max_length=300)], "a" * 301, "Use up to 300 characters"),
+    (Annotated[str, Field(min_length=2)], "a", "Use at least 2 characters"),
+    (Annotated[str, Field(min_length=1)], "", "Use at least 1 character"),
+    (Annotated[list[int], Field(max_length=1000)], [1] * 1001, "Give up to 1,000 items"),
+    (Annotated[list[int], Field(min_length=1)], [], "Give at least 1 item"),
+    (Annotated[int, Field(ge=1)], 0, "Give 1 or more"),
+    (Annotated[int, Field(le=10**12)], 10**12 + 1, "Give 1,000,000,000,000 or less"),
+    (Annotated[int, Field(gt=0)], 0, "Give more than 0"),
+    (Annotated[int, Field(lt=5)], 5, "Give less than 5"),
+    (int, "many", "Give a whole number"),
+    (int, 1.5, "Give a whole number"),
+    (int, "1" * 5000, "Give a whole number"),
+    (bool, "perhaps", "Give true or false"),
+    (date, "soon", "Give a date like 2026-11-17"),
+    (str, 3, "Give a text"),
+    (list[int], 3, "Give a list"),
+    (Literal["daily", "weekly"], "never", "Give 'daily' or 'weekly'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "words"), IN_WORDS)
+def test_what_is_wrong_with_a_value_is_said_in_our_words(kind, value, words):
+    with pytest.raises(ValidationError) as wrong:
+        TypeAdapter(kind).validate_python(value)
+    assert _message(wrong.value.errors()[0]) == words
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[1,", b""])
@@ -123,6 +156,11 @@ async def test_a_body_that_is_no_json_is_4xx_in_words(toy, body):
     answer = await toy.post("/api/orders", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_text_where_a_file_belongs_is_refused_in_words(toy):
+    answer = await toy.post("/upload", data={"file": "text"})
+    assert answer.status_code == 422 and "file: Send a file" in answer.text
 
 
 async def test_a_body_over_one_mebibyte_is_413_in_words(toy):
