@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from deploy.local.settled import settle
-from deploy.local.verify.facts import Facts, Row
+from deploy.local.verify.facts import DATABASES, Facts, Row
 from shared.events.registry import TOPICS
 from tests.whole import Played
 
@@ -130,6 +131,29 @@ async def tell(played: Played, name: str, body: Row, gone: bool = False) -> None
         value = None if gone else topic.encode(body)
         await producer.send_and_wait(name, value, key=at, headers=[(header, words.encode()) for header, words in headers.items()])
     await settle(played.at)
+
+
+@asynccontextmanager
+async def unreadable(played: Played) -> AsyncIterator[str]:
+    """A record of ours that nobody can read, for as long as the block runs; its place. Then it is gone, and what its readers parked too.
+
+    Nothing else was ever said on its topic, or it would go with it.
+    """
+    async with AIOKafkaProducer(bootstrap_servers=played.at["kafka"]) as producer:
+        at = await producer.send_and_wait("notification.failed", b"{", key=b"7/x")
+    assert at.offset == 0
+    await settle(played.at)
+    try:
+        yield f"{at.topic}/{at.partition}/{at.offset}"
+    finally:
+        admin = AIOKafkaAdminClient(bootstrap_servers=played.at["kafka"])
+        await admin.start()
+        await admin.delete_records({TopicPartition(at.topic, at.partition): RecordsToDelete(before_offset=1)})
+        await admin.close()
+        for service in DATABASES:
+            connection = await asyncpg.connect(played.product.plan.admin_url.replace("+asyncpg", "").rsplit("/", 1)[0] + f"/{service}")
+            await connection.execute("DELETE FROM parked WHERE topic = $1", at.topic)
+            await connection.close()
 
 
 @asynccontextmanager

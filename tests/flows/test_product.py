@@ -9,14 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from deploy.local import clockfile, publisher, seed, trace, visitor
 from deploy.local.settled import settle
 from deploy.local.tour import PRACTICE
 from deploy.local.verify.__main__ import CHECKS, findings, report, verify
 from deploy.local.verify.facts import gather
-from tests.flows.faults import FAULTS, LIES, Fault, Lie, broken, said, tell
+from tests.flows.faults import FAULTS, LIES, Fault, Lie, broken, said, tell, unreadable
 from tests.whole import BAD_TRACE, STAYS_OPEN, Played
 
 SERVICES = ("invoicing", "portal", "posting", "contracts", "notifier")
@@ -121,6 +120,15 @@ async def test_the_oracle_finds_a_charge_after_a_cancel(played: Played) -> None:
     assert list(findings(facts)) == ["contracts keep their word"]
 
 
+@pytest.mark.req("PF-06", part="without Docker")
+async def test_the_oracle_finds_a_record_of_ours_that_nobody_can_read(played: Played) -> None:
+    async with unreadable(played) as place:
+        facts = await gather(played.at)
+        assert facts.unreadable == [f"{place}: the header is missing at headers.ce_id"]
+        assert set(findings(facts)) == {"our records can be read", "nothing is parked"}
+    assert not findings(await gather(played.at))
+
+
 def test_every_check_of_the_oracle_has_something_broken_to_find() -> None:
     found_by = {each.found_by for each in (*FAULTS, *LIES)} | {"our records can be read"}
     assert {check.__name__.replace("_", " ") for check in CHECKS} == found_by
@@ -215,14 +223,3 @@ async def test_without_a_database_services_stay_up_say_why_and_park_nothing(play
 def running(played: Played) -> dict[str, int]:
     """The services' processes: the same before and after."""
     return {name: played.product.running[name].pid for name in SERVICES if played.product.running[name].poll() is None}
-
-
-@pytest.mark.req("PF-06", part="without Docker")
-async def test_the_oracle_finds_a_record_of_ours_that_nobody_can_read(played: Played) -> None:
-    """The last test of this file: what is on a topic stays there."""
-    async with AIOKafkaProducer(bootstrap_servers=played.at["kafka"]) as producer:
-        at = await producer.send_and_wait("invoice.issued", b"{", key=f"{PRACTICE}/x".encode())
-    await settle(played.at)
-    facts = await gather(played.at)
-    assert facts.unreadable == [f"invoice.issued/{at.partition}/{at.offset}: the header is missing at headers.ce_id"]
-    assert set(findings(facts)) == {"our records can be read", "nothing is parked"}
