@@ -31,7 +31,8 @@ from shared.events.portal import CONTACT_INVITED
 from shared.events.registry import TOPICS
 from shared.messages import Message
 from shared.sealing import new_keys, open_sealed
-from tests.portal.conftest import FakeService, account, environment, practice
+from tests.portal.conftest import FakeService, environment
+from tests.portal.made import account, practice
 
 PASSWORD = "Tidewater-Road-214"
 OTHER = "Wexcombe-Harbor-88"

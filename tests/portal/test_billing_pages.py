@@ -13,7 +13,8 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from deploy.local.places import free_port
 from shared.events.invoicing import Issue
 from tests.chromium import WIDTHS, axe_findings, chromium, sideways
-from tests.portal.conftest import PAULA, Portal, invoice
+from tests.portal.conftest import PAULA, Portal
+from tests.portal.made import invoice
 
 REISSUED = [Issue(no=1, kind="new", on=date(2026, 11, 2), total_cents=16500), Issue(no=2, kind="reissued", on=date(2026, 11, 16), total_cents=16500)]
 PAGES = [

@@ -5,7 +5,8 @@ import pytest
 from shared import ids
 from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE
 from shared.events.portal import PAYMENT_CAPTURED, PAYMENT_FAILED
-from tests.portal.conftest import DECLINED, LEE, Portal, authorised, enter_card, invoice, words
+from tests.portal.conftest import DECLINED, LEE, Portal, authorised, enter_card, words
+from tests.portal.made import invoice
 
 
 @pytest.mark.req("EP-09", "EP-11", "EP-13", "EP-15", "EP-26")
@@ -133,3 +134,6 @@ async def test_a_viewer_sees_but_does_not_pay_or_dispute(portal: Portal):
         assert refused.status_code == 403 and "Your role can see this but not pay" in refused.text
         once = {"once": ids.new(), "reason": "WA"}
         assert (await browser.post("/employerportal/invoices/i1/claims/i1-1/dispute", data=once)).status_code == 403
+        asked = await browser.get("/employerportal/invoices/i1/claims/i1-1/dispute")
+        assert asked.status_code == 403 and "Your role can see this but not dispute" in asked.text
+        assert "can see invoices but not pay them" in (await browser.get("/employerportal/cart")).text

@@ -13,7 +13,8 @@ from services.portal.checkout.states import TRANSITIONS, Attempt, BadMove, move
 from shared import timers
 from shared.events.portal import PAYMENT_CAPTURED, PAYMENT_FAILED
 from shared.gateway import Answer, Card, SandboxGateway, Unknown
-from tests.portal.conftest import PAULA, Portal, authorised, invoice, words
+from tests.portal.conftest import PAULA, Portal, authorised, words
+from tests.portal.made import invoice
 
 
 class Crash(BaseException):

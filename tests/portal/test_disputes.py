@@ -11,7 +11,8 @@ from shared import ids
 from shared.events.invoicing import DISPUTE_STATE, INVOICE_LINE_STATE, INVOICE_STATE, DisputeState
 from shared.events.portal import DISPUTE_SUBMITTED, DisputeSubmitted
 from shared.events.posting import PAYMENT_STATE, PaymentClaim, PaymentState
-from tests.portal.conftest import LEE, Portal, authorised, invoice, words
+from tests.portal.conftest import LEE, Portal, authorised, words
+from tests.portal.made import invoice
 
 FORM = "/employerportal/invoices/i1/claims/i1-1/dispute"
 

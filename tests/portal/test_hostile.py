@@ -3,7 +3,8 @@
 import httpx
 
 from tests.hostile import Service, mistakes
-from tests.portal.conftest import PAULA, Portal, invoice
+from tests.portal.conftest import PAULA, Portal
+from tests.portal.made import invoice
 from tests.staff import signed_in
 
 

@@ -15,7 +15,8 @@ from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import CREDIT_STATE, CreditState
 from shared.messages import Message
 from shared.money import usd
-from tests.portal.conftest import PAULA, Portal, authorised, invoice, words
+from tests.portal.conftest import PAULA, Portal, authorised, words
+from tests.portal.made import invoice
 
 
 @pytest.mark.req("EP-22", part="by messages alone")

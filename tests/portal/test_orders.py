@@ -10,7 +10,8 @@ import pytest
 from services.portal.checkout import pay
 from services.portal.invoices import standing
 from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE, InvoicePayment, LinePayment
-from tests.portal.conftest import Portal, authorised, invoice, line
+from tests.portal.conftest import Portal, authorised
+from tests.portal.made import invoice, line
 
 ORDERS = 60
 

@@ -13,7 +13,8 @@ from services.portal.identity.here import Here
 from services.portal.invoices import standing
 from shared import ids
 from shared.gateway import Answer, Card, Unknown
-from tests.portal.conftest import LEE, PAULA, Portal, Shown, invoice
+from tests.portal.conftest import LEE, PAULA, Portal
+from tests.portal.made import Shown, invoice
 from tests.together import together
 
 ROUNDS = 300

@@ -9,7 +9,8 @@ from services.portal.checkout import pay
 from shared import ids, telemetry
 from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE
 from shared.messages import Message
-from tests.portal.conftest import Portal, authorised, invoice
+from tests.portal.conftest import Portal, authorised
+from tests.portal.made import invoice
 
 TRACES = [f"00-{n:032x}-{n + 1:016x}-01" for n in (1, 2, 3)]
 
