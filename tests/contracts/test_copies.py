@@ -80,7 +80,7 @@ REFUSED: list[tuple[str, dict[str, str], int, str]] = [
     (AGREEMENT, {"email": "a..b@example.org"}, 400, "email"),
     (AGREEMENT, {"email": "ana@example.org\r\nBcc: eve@example.org"}, 400, "email"),
     (AGREEMENT, {"email": "a" * 301}, 422, "email"),
-    (AGREEMENT, {"departmentid": ""}, 404, "department"),
+    (AGREEMENT, {"departmentid": ""}, 400, "departmentid: This is required"),
     (AGREEMENT, {"departmentid": "nowhere"}, 404, "department"),
     (AGREEMENT.replace("p1", "p2"), {}, 404, "one-year contract"),
     (AGREEMENT.replace("/1/", "/2/"), {}, 404, "one-year contract"),

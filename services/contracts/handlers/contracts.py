@@ -37,11 +37,21 @@ class Wanted:
 
 async def offer(tx: AsyncConnection, practice_id: str, department_id: str, kind: Kind) -> tuple[Offer, dict[str, Any]]:
     """What a department offers, with its body; Refused when there is no such department."""
-    practice = await store.body(tx, tables.practices, practice_id)
-    department = await store.body(tx, tables.departments, practice_id, department_id)
-    if practice is None or department is None:
-        raise Refused(f"There is no department {department_id}", 404)
+    practice, department = await place(tx, practice_id, department_id)
     return offer_of(practice, department, kind), department
+
+
+async def place(tx: AsyncConnection, practice_id: str, department_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A practice and one of its departments; Refused in words where there is none."""
+    practice = await store.body(tx, tables.practices, practice_id)
+    if practice is None:
+        raise Refused(f"There is no practice {practice_id}", 404)
+    if not department_id:
+        raise Refused("departmentid: This is required")
+    department = await store.body(tx, tables.departments, practice_id, department_id)
+    if department is None:
+        raise Refused(f"There is no department {department_id}", 404)
+    return practice, department
 
 
 def offer_of(practice: dict[str, Any], department: dict[str, Any], kind: Kind) -> Offer:

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import store, tables, terms
 from services.contracts.domain.contract import Kind, Refused, Status, check_agreement, check_email
+from services.contracts.handlers.contracts import place
 from shared import ids, outbox
 from shared.clock import Clock
 from shared.events.contracts import COPY_REQUESTED, ContractCopy, CopyRequested
@@ -17,8 +18,7 @@ async def mail_agreement(
     tx: AsyncConnection, clock: Clock, sealing_key: str, practice_id: str, patient_id: str, contract_id: int, department_id: str, email: str
 ) -> Any:
     """Asks for the agreement to be mailed, and answers its contract; Refused in words where there is none (any more)."""
-    if await store.body(tx, tables.departments, practice_id, department_id) is None:
-        raise Refused(f"There is no department {department_id}", 404)
+    await place(tx, practice_id, department_id)
     row = await store.lock_contract(tx, practice_id, contract_id)
     if row is None or row.patient_id != patient_id or row.kind != Kind.ONE_YEAR:
         raise Refused(f"There is no one-year contract {contract_id} of this patient", 404)
