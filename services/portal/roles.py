@@ -8,7 +8,7 @@ from services.portal.identity.here import Here
 from shared.http import Problem
 
 
-async def must_pay(tx: AsyncConnection, here: Here) -> None:
+async def must_pay(tx: AsyncConnection, here: Here, deed: str = "pay") -> None:
     """Refuses a viewer in words that name who can. Problem 403."""
     if here.pays:
         return
@@ -19,5 +19,5 @@ async def must_pay(tx: AsyncConnection, here: Here) -> None:
         contacts.c.status == "registered",
     )
     names = " or ".join((await tx.execute(owners.order_by(contacts.c.name).limit(3))).scalars())
-    who = f"{names} can pay or change your role." if names else "The practice can change your role."
-    raise Problem(403, "Your role can see this but not pay", who)
+    who = f"{names} can {deed} or change your role." if names else "The practice can change your role."
+    raise Problem(403, f"Your role can see this but not {deed}", who)

@@ -18,6 +18,14 @@ async def test_every_route_names_its_guard(rooms: Rooms):
     assert unguarded(rooms.web) == []
 
 
+@pytest.mark.parametrize(("path", "name"), [("login", "Log in"), ("forgot", "Forgot password")])
+async def test_a_title_names_the_practice_where_it_is_known_and_the_portal_once(rooms: Rooms, path: str, name: str):
+    await rooms.invited()
+    browser = rooms.browser()
+    assert f"<title>{name} – Employer Portal</title>" in (await browser.get(f"/employerportal/{path}")).text
+    assert f"<title>{name} – Employer Portal – Saltmarsh Occupational Health</title>" in (await browser.get(f"/employerportal/{path}?practice=7")).text
+
+
 @pytest.mark.req("EP-04")
 @pytest.mark.req("EP-05", part="without voice code and authenticator app")
 async def test_registration_leads_from_the_link_to_home_and_may_be_resumed_in_another_browser_at_each_step(rooms: Rooms):

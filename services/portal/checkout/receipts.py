@@ -61,7 +61,7 @@ def make_router(service: Service, papers: Papers) -> APIRouter:
     async def receipt(request: Request, here: Person, payment_id: str, paid: str = "") -> Response:
         row, invoices = await _payment(here, payment_id)
         context = {"row": row, "invoices": invoices, "record": record(row.record_no), "withheld": _withheld(invoices), "cards": words.CARDS}
-        now = many(len(invoices), "invoice") if paid else ""
+        now = ("invoice" if len(invoices) == 1 else many(len(invoices), "invoice")) if paid else ""
         return page(request, "checkout/receipt.html.j2", where="Payments", here=here, now=now, zone=row.practice["zone"], **context)
 
     @router.get("/employerportal/payments/{payment_id}/receipt.pdf")

@@ -35,7 +35,7 @@ def make_router(service: Service) -> APIRouter:
     @router.get(address)
     async def form(request: Request, here: Person, invoice_id: str, line_id: str) -> Response:
         async with service.app.begin(here.practice_id) as tx:
-            await must_pay(tx, here)
+            await must_pay(tx, here, "dispute")
             found = await store.line(tx, here, invoice_id, line_id)
             if found is None:
                 raise Problem(404)
@@ -55,7 +55,7 @@ def make_router(service: Service) -> APIRouter:
         now = service.clock.business()
         try:
             async with service.app.begin(here.practice_id) as tx:
-                await must_pay(tx, here)
+                await must_pay(tx, here, "dispute")
                 if errors:
                     found = await store.line(tx, here, invoice_id, line_id)
                 else:
