@@ -124,7 +124,7 @@ async def test_a_page_of_an_unanswered_charge_says_processing_and_never_failed(p
     assert (await pay.confirm(dead, "7", attempt_id)).state == Attempt.UNKNOWN
     async with portal.browser() as browser:
         said = words(await browser.get(f"/employerportal/pay/{attempt_id}"))
-    assert "Your one invoice shows Pending and cannot be paid a second time." in said and "$165.00" in said
+    assert "Your invoice shows Pending and cannot be paid a second time." in said and "$165.00" in said
 
 
 @pytest.mark.req("EP-13", "EP-14")
