@@ -1,9 +1,11 @@
 """Disputes from the form to the mark that goes when invoicing names it (EP-16, EP-28)."""
 
+import io
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import pypdf
 import pytest
 
 from services.portal.disputes.pages import REASONS
@@ -11,7 +13,7 @@ from shared import ids
 from shared.events.invoicing import DISPUTE_STATE, INVOICE_LINE_STATE, INVOICE_STATE, DisputeState
 from shared.events.portal import DISPUTE_SUBMITTED, DisputeSubmitted
 from shared.events.posting import PAYMENT_STATE, PaymentClaim, PaymentState
-from tests.portal.conftest import LEE, Portal, authorised, words
+from tests.portal.conftest import LEE, Portal, authorised, enter_card, words
 from tests.portal.made import invoice
 
 FORM = "/employerportal/invoices/i1/claims/i1-1/dispute"
@@ -61,6 +63,23 @@ async def test_a_dispute_goes_to_invoicing_and_shows_in_review_at_once_while_the
     [said] = await portal.said(DISPUTE_SUBMITTED)
     assert (said.claim_id, said.line_version, said.invoice_number, said.reason) == ("i1-c1", 1, "100437", "WA")
     assert (said.note, said.disputed_cents, said.contact_id) == ("Our rate is 80.00", 10000, "c1")
+
+
+@pytest.mark.req("EP-15")
+async def test_a_receipt_names_the_claims_that_were_withheld(portal: Portal):
+    await portal.show(invoice())
+    async with portal.browser() as browser:
+        await browser.post(FORM, data={"reason": "WA", "note": "", "once": ids.new()})
+        await browser.post("/employerportal/cart/add", data={"invoice": ["i1"]})
+        started = await browser.post("/employerportal/cart/pay", data={"once": ids.new()})
+        back = await enter_card(started.headers["location"])
+        await browser.get(back)
+        submitted = await browser.post(back + "/confirm")
+        on_its_way = await browser.get(submitted.headers["location"])
+        receipt = await browser.get(on_its_way.headers["location"])
+        paper = await browser.get(on_its_way.headers["location"].split("?")[0] + "/receipt.pdf")
+    assert "Withheld for dispute 100.00 · claim i1-c1" in words(receipt) and "or In-Review where a claim is disputed" in words(receipt)
+    assert "100.00 · claim i1-c1" in " ".join(pypdf.PdfReader(io.BytesIO(paper.content)).pages[0].extract_text().split())
 
 
 @pytest.mark.req("EP-16")

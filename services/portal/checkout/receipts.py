@@ -17,6 +17,7 @@ from services.portal.papers import Papers
 from shared import pdf
 from shared.http import Problem
 from shared.keyset import decode_cursor, make_page
+from shared.money import usd
 from shared.service import Service
 from shared.web import page
 from shared.web.show import day, moment, phone
@@ -104,6 +105,7 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
             ["Card", f"{words.CARDS[row.card_brand]} ending {row.card_last4}"],
             ["Record number", record(row.record_no)],
             ["Authorization number", row.authorization_number],
+            ["Withheld for dispute", _withheld(invoices)],
         ],
         "invoices": [
             {
@@ -117,8 +119,11 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
     }
 
 
-def _withheld(invoices: Any) -> int:
-    return sum(each.withheld_cents for each in invoices)
+def _withheld(invoices: Any) -> str:
+    """What was left out of the payment because it is disputed, in words: the sum and the claims (EP-15)."""
+    claims = [claim for each in invoices for claim in each.withheld_claims]
+    cents = sum(each.withheld_cents for each in invoices)
+    return " · ".join([usd(cents), *([f"{'claims' if len(claims) > 1 else 'claim'} {', '.join(claims)}"] if claims else [])]) if cents else "None"
 
 
 async def _logo(papers: Papers, practice: dict[str, Any]) -> dict[str, bytes]:

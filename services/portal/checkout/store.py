@@ -66,6 +66,7 @@ async def add(tx: AsyncConnection, head: dict[str, Any], asked: Iterable[tuple[A
                 "state_version": row.version,
                 "amount_cents": can.cents,
                 "withheld_cents": max(0, row.balance_cents - can.cents),
+                "withheld_claims": list(can.withheld),
             }
             for row, can in pairs
         ],

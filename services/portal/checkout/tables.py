@@ -1,7 +1,7 @@
 """Carts, attempts to pay, payments, and the marks that keep a claim from being paid twice."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Date, DateTime, Index, Integer, Table, Text, UniqueConstraint, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.portal.checkout.states import Attempt
 from services.portal.metadata import metadata
@@ -58,6 +58,7 @@ attempt_invoices = Table(
     Column("state_version", BigInteger, nullable=False),
     Column("amount_cents", BigInteger, nullable=False),
     Column("withheld_cents", BigInteger, nullable=False),
+    Column("withheld_claims", ARRAY(Text), nullable=False, server_default="{}"),
 )
 
 attempt_claims = Table(

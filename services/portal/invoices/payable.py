@@ -51,10 +51,11 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Payable:
-    """The lines that can be paid, each with its whole balance; without any, `why` not."""
+    """The lines that can be paid, each with its whole balance; without any, `why` not. `withheld` are the open claims that wait beside them."""
 
     lines: tuple[Line, ...] = ()
     why: Why = ""
+    withheld: tuple[str, ...] = ()
 
     @property
     def cents(self) -> int:
@@ -73,7 +74,9 @@ def payable(invoice: Header, lines: Sequence[Line], marks: Marks) -> Payable:
     expected = invoice.payable_cents - sum(line.balance_cents for line in ours)
     if sum(line.balance_cents for line in free) != expected:
         return Payable(why="updating")
-    return Payable(free) if free else Payable(why="in_review")
+    if not free:
+        return Payable(why="in_review")
+    return Payable(free, withheld=tuple(sorted(line.claim_id for line in here if line.balance_cents > 0 and line not in free)))
 
 
 def _taken(line: Line, invoice: Header, marks: Marks) -> bool:
