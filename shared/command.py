@@ -33,6 +33,8 @@ def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callabl
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg'].lower()}" for each in error.errors())
         sys.exit(f"{name} has wrong settings: {wrong}")
+    except OSError as error:
+        sys.exit(f"{name} cannot do this now: database or broker do not answer ({error})")
     if answer:
         sys.stdout.write(answer + "\n")
 
@@ -107,6 +109,6 @@ def _republish(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
         if strange := [word for word in words if word not in topics]:
             sys.exit(f"{service.name} owns no state topic {', '.join(strange)}; it owns {', '.join(topics) or 'none'}")
         said = [f"{await republish(service.worker, service.clock, topics[name], service.owned[topics[name]])} {name}" for name in words or topics]
-        return f"said again: {', '.join(said)}"
+        return f"said again: {', '.join(said) or 'nothing'}"
 
     return asyncio.run(run(build().state.service))

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from deploy.local import clockfile, seed
 from deploy.local import plan as plans
-from deploy.local.places import LOCAL, LOGS, ROOT, forget, home, ports
+from deploy.local.places import LOCAL, LOGS, ROOT, forget, home, kept_ports, ports
 from deploy.local.plan import PARTS, Plan
 from deploy.local.processes import Product, present, running, where
 
@@ -91,7 +91,9 @@ def down() -> str:
 
 def service(words: list[str]) -> NoReturn:
     """Run a service's own command with the settings it has in the demo, in place of this process: `["invoicing", "parked"]`."""
-    plan = plans.make(home() / "demo", LOCAL, ports(list(PARTS)))
+    if not (kept := kept_ports()):
+        raise SystemExit("There is no demo yet; `make demo-up` starts it")
+    plan = plans.make(home() / "demo", LOCAL, kept)
     os.execve(sys.executable, [sys.executable, "-m", f"services.{words[0]}", *words[1:]], plans.environment(plan, words[0]))
 
 

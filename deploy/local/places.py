@@ -51,9 +51,7 @@ def is_free(port: int) -> bool:
 def ports(names: list[str]) -> dict[str, int]:
     """A port for each name: `<NAME>_PORT` of the environment, else the one of the last run, else a free one. Kept for the next run, so that
     the addresses in a browser's history stay true."""
-    file = LOCAL / "ports.json"
-    kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    chosen: dict[str, int] = {}
+    kept, chosen = kept_ports(), dict[str, int]()
     for name in names:
         wanted = os.environ.get(f"{name.upper()}_PORT")
         port = int(wanted) if wanted else kept.get(name, 0)
@@ -63,5 +61,12 @@ def ports(names: list[str]) -> dict[str, int]:
             port = free_port()
         chosen[name] = port
     LOCAL.mkdir(exist_ok=True)
-    file.write_text(json.dumps(kept | chosen, indent=1))
+    (LOCAL / "ports.json").write_text(json.dumps(kept | chosen, indent=1))
     return chosen
+
+
+def kept_ports() -> dict[str, int]:
+    """The ports of the last run, or of the one that goes on; none before the first."""
+    file = LOCAL / "ports.json"
+    found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    return found
