@@ -157,9 +157,8 @@ def make_router(service: Service) -> APIRouter:
         if found is None:
             raise Problem(404)
         if account is None or account.content is None:
-            return await _batch_page(
-                request, practice_id, batch_id, request.state.staff, {"claim": f"There is no claim {claim_id or 'without a number'}"}
-            )
+            missing = f"There is no claim {claim_id}" if claim_id else "Enter a claim number"
+            return await _batch_page(request, practice_id, batch_id, request.state.staff, {"claim": missing})
         asked = Payer(account.current_kind, account.current_payer_id)
         open_lines = [line for line in lines if (line.kind, line.payer_id) == asked and line.balance_cents]
         context = {"batch": found, "sums": read.summary(found), "account": account, "lines": open_lines, "asked": asked, "kinds": KINDS}

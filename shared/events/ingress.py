@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from shared.events import Topic
-from shared.events.types import Address, CardBrand, Cents, Code, Id, Instant, Name, PayerKind, PracticeId, Text, Units, Version
+from shared.events.types import MOST_UNITS, Address, CardBrand, Cents, Code, Id, Instant, Name, PayerKind, PracticeId, Text, Units, Version
 
-MOST_UNITS = 1_000_000_000
 THOUSANDTH = Decimal("0.001")
 
 
@@ -59,7 +58,7 @@ class Charge:
 
     def __post_init__(self) -> None:
         if not 0 < self.units < MOST_UNITS or self.units % THOUSANDTH:
-            raise ValueError("units is a number above 0 and below 1,000,000,000 with at most three decimals")
+            raise ValueError(f"units is a number above 0 and below {MOST_UNITS:,} with at most three decimals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=whole(NO_NUL))]
 Code = Annotated[str, Meta(min_length=1, max_length=20, pattern=whole(PRINTABLE))]
 Version = Annotated[int, Meta(ge=1, le=2**62)]
 Cents = Annotated[int, Meta(ge=0, le=10**12)]
-Units = Annotated[Decimal, Meta(extra_json_schema={"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1_000_000_000, "multipleOf": 0.001})]
+MOST_UNITS = 1_000_000_000
+UNITS = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": MOST_UNITS, "multipleOf": 0.001}
+Units = Annotated[Decimal, Meta(extra_json_schema=UNITS)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 PayerKind = Literal["corporate", "insurance", "patient"]

@@ -1,5 +1,8 @@
 """Revisions on a database that is in use: rows of the release before are carried over under row-level security."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from sqlalchemy import text
 
 from shared.db import Database
@@ -19,22 +22,53 @@ LINE = (
     " adjusted_cents, transferred_in_cents, transferred_out_cents, balance_cents)"
     " VALUES ('p1', :line, :invoice, :claim, 'e1', :withdrawn, false, :status, 0, 0, 0, 0, 0, 0)"
 )
+PAYMENT = (
+    "INSERT INTO payments (practice_id, payment_id, source, payer_kind, payer_id, amount_cents, parts, parts_posted, credited_cents, version,"
+    " batch_id, posted_on, user_name, transaction_type)"
+    " VALUES (:practice, :payment, 'portal', 'corporate', 'E', :cents, 2, '{1,2}', 0, 1, 'b2', '2026-11-20', '', '')"
+)
+LEG = (
+    "INSERT INTO legs (practice_id, transaction_id, no, account, amount_cents, payment_id, batch_id, \"on\")"
+    " VALUES (:practice, :id, 1, 'cash', :cents, :payment, :batch, '2026-11-20'),"
+    " (:practice, :id, 2, 'unapplied', -:cents, :payment, :batch, '2026-11-20')"
+)
+
+
+@asynccontextmanager
+async def first_release(postgres: Server, service: str) -> AsyncIterator[Database]:
+    """A database as the first revision left it, open to the worker; `migrate` brings it on."""
+    urls = await postgres.fresh(service)
+    await migrate(service, urls.owner, "0001")
+    worker = Database(urls.worker, "test")
+    yield worker
+    await worker.close()
 
 
 async def test_lines_of_claims_that_moved_are_marked(postgres: Server) -> None:
-    urls = await postgres.fresh("invoicing")
-    await migrate("invoicing", urls.owner, "0001")
-    worker = Database(urls.worker, "test")
-    async with worker.begin() as tx:
-        await tx.execute(text(ACCOUNT))
-        for number, invoice in enumerate(("i1", "i2")):
-            await tx.execute(text(INVOICE), {"invoice": invoice, "number": number})
-        for line, invoice, claim, gone in (("l1", "i1", "c1", True), ("l2", "i2", "c1", False), ("l3", "i2", "c2", False)):
-            row = {"line": line, "invoice": invoice, "claim": claim, "withdrawn": gone, "status": "withdrawn" if gone else "closed"}
-            await tx.execute(text(LINE), row)
-    await migrate("invoicing", urls.owner)
-    async with worker.begin() as tx:
-        rows = await tx.execute(text("SELECT line_id, moved FROM invoice_line"))
-        assert {row.line_id: row.moved for row in rows} == {"l1": True, "l2": True, "l3": False}
-        await tx.execute(text(ACCOUNT.replace("'a1'", "'a2'")))  # as the release before still does
-    await worker.close()
+    async with first_release(postgres, "invoicing") as worker:
+        async with worker.begin() as tx:
+            await tx.execute(text(ACCOUNT))
+            for number, invoice in enumerate(("i1", "i2")):
+                await tx.execute(text(INVOICE), {"invoice": invoice, "number": number})
+            for line, invoice, claim, gone in (("l1", "i1", "c1", True), ("l2", "i2", "c1", False), ("l3", "i2", "c2", False)):
+                row = {"line": line, "invoice": invoice, "claim": claim, "withdrawn": gone, "status": "withdrawn" if gone else "closed"}
+                await tx.execute(text(LINE), row)
+        await migrate("invoicing", postgres.urls("invoicing").owner)
+        async with worker.begin() as tx:
+            rows = await tx.execute(text("SELECT line_id, moved FROM invoice_line"))
+            assert {row.line_id: row.moved for row in rows} == {"l1": True, "l2": True, "l3": False}
+            await tx.execute(text(ACCOUNT.replace("'a1'", "'a2'")))  # as the release before still does
+
+
+async def test_what_a_payment_brought_into_each_batch_comes_from_the_ledger(postgres: Server) -> None:
+    async with first_release(postgres, "posting") as worker:
+        async with worker.begin() as tx:
+            for practice, payment, cents in (("7", "p1", 70), ("8", "p1", 5), ("7", "p2", 0)):
+                await tx.execute(text(PAYMENT), {"practice": practice, "payment": payment, "cents": cents})
+            for number, (practice, batch, cents) in enumerate((("7", "b1", 10), ("7", "b1", 20), ("7", "b2", 40), ("8", "b2", 5))):
+                row = {"practice": practice, "id": f"t{number}", "cents": cents, "payment": "p1", "batch": batch}
+                await tx.execute(text(LEG), row)
+        await migrate("posting", postgres.urls("posting").owner)
+        async with worker.begin() as tx:
+            rows = await tx.execute(text("SELECT practice_id, payment_id, batch_id, cents FROM batch_payments ORDER BY 1, 2, 3"))
+            assert [tuple(row) for row in rows] == [("7", "p1", "b1", 30), ("7", "p1", "b2", 40), ("7", "p2", "b2", 0), ("8", "p1", "b2", 5)]

@@ -76,7 +76,7 @@ def payable(invoice: Header, lines: Sequence[Line], marks: Marks) -> Payable:
         return Payable(why="updating")
     if not free:
         return Payable(why="in_review")
-    return Payable(free, withheld=tuple(sorted(line.claim_id for line in here if line.balance_cents > 0 and line not in free)))
+    return Payable(free, withheld=tuple(sorted(line.claim_id for line in here if line.balance_cents > 0 and not _free(line, marks))))
 
 
 def _taken(line: Line, invoice: Header, marks: Marks) -> bool:

@@ -32,7 +32,7 @@ async def post_payment(
         raise Refused("All payers before the patient have answered; post the patient's payment at the desk")
     cents = sum(line.paid_cents for line in lines)
     if cents > found.target_cents - found.posted_cents:
-        raise Refused("This is more than the batch has left. Raise its target, or post less")
+        raise Refused("This is more than the batch has left. Post less, or post it in another batch")
     at = practice_id, ids.new()
     books.payments[at] = Payment(*at, "check", claim.current, cents, 1, batch_id, frozenset({1}))
     books.shares[at] = {claim_id: Share(claim_id)}
