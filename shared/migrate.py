@@ -39,6 +39,17 @@ def head(service: str) -> str | None:
     return ScriptDirectory.from_config(_config(service)).get_current_head()
 
 
+def behind(service: str, found: str | None) -> str | None:
+    """What is wrong in words where a schema at revision `found` lacks what this code needs; None where it can work with it.
+
+    A newer schema is no trouble: the release before goes on beside the new one, and a revision takes away only what neither of them uses.
+    """
+    needed = head(service)
+    if found is not None and needed is not None and found >= needed:
+        return None
+    return f"the schema is at revision {found or 'none'}, this code needs {needed}: run `python -m services.{service} migrate`"
+
+
 async def migrate(service: str, owner_url: str, revision: str = "head") -> None:
     """Brings the database to this code's revision (or to an earlier one), then grants and row-level security; repeatable.
 

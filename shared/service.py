@@ -175,15 +175,12 @@ class Service:
         return await self._schema_trouble()
 
     async def _schema_trouble(self) -> str | None:
-        known = migrate.head(self.name)
         try:
             async with self.worker.begin() as tx:
                 found = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
         except Exception:
             found = None
-        if found == known:
-            return None
-        return f"the schema is at revision {found or 'none'}, this code needs {known}: run `python -m services.{self.name} migrate`"
+        return migrate.behind(self.name, found)
 
     async def _consumers(self) -> str | None:
         for consumption in self.consumptions:

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from sqlalchemy import text
 
 from shared.db import Database
-from shared.migrate import migrate
+from shared.migrate import behind, head, migrate
 from tests.conftest import Database as Server
 
 ACCOUNT = (
@@ -72,3 +73,11 @@ async def test_what_a_payment_brought_into_each_batch_comes_from_the_ledger(post
         async with worker.begin() as tx:
             rows = await tx.execute(text("SELECT practice_id, payment_id, batch_id, cents FROM batch_payments ORDER BY 1, 2, 3"))
             assert [tuple(row) for row in rows] == [("7", "p1", "b1", 30), ("7", "p1", "b2", 40), ("7", "p2", "b2", 0), ("8", "p1", "b2", 5)]
+
+
+@pytest.mark.parametrize(("found", "well"), [(None, False), ("0001", False), (head("invoicing"), True), ("0999", True)])
+@pytest.mark.req("PF-05")
+def test_code_works_with_its_own_schema_and_newer_ones_and_says_what_an_older_one_needs(found: str | None, well: bool) -> None:
+    words = behind("invoicing", found)
+    assert (words is None) == well
+    assert well or words == f"the schema is at revision {found or 'none'}, this code needs {head('invoicing')}: run `python -m services.invoicing migrate`"

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain import invoice as rules
 from services.invoicing.domain.claim import is_void
-from services.invoicing.domain.invoice import SENDINGS, Fact, Invoice, Totals
+from services.invoicing.domain.invoice import SENDINGS, Fact, Paid
 from services.invoicing.domain.line import Case, line_state, renumbered
-from services.invoicing.domain.money import NOTHING, covers_redrop
+from services.invoicing.domain.money import covers_redrop
 from services.invoicing.store import Key, accounts, claims, invoices, payments, practices
 from services.invoicing.store.claims import Found
-from services.invoicing.store.invoices import LineRow
+from services.invoicing.store.invoices import LineRow, Whole
 from services.invoicing.store.practices import Practice
 from shared import outbox
 from shared.events.invoicing import (
@@ -40,7 +40,6 @@ TOPIC_OF = {
     Fact.OVERDUE_AGAIN: INVOICE_OVERDUE,
     Fact.CLOSED: INVOICE_CLOSED,
 }
-NO_LINES = Totals(0, 0, NOTHING, 0)
 
 
 @dataclass
@@ -87,7 +86,7 @@ async def settle(
     wanted = {line.invoice for line in lines} | set(headers)
     first_trace = {line.invoice: traces[line.claim] for line in reversed(lines) if traces.get(line.claim)}
     told = dict(facts or {}) | {key: Fact.REISSUED for key in redo}
-    await _invoices(tx, await invoices.find(tx, wanted), known, now, told, remind, first_trace, done)
+    await _invoices(tx, await invoices.whole(tx, wanted), known, now, told, remind, first_trace, done)
     await outbox.append(tx, now, done.events)
     return done
 
@@ -168,7 +167,7 @@ def _published(line: LineRow) -> InvoiceLineState:
 
 async def _invoices(
     tx: AsyncConnection,
-    rows: Mapping[Key, Invoice],
+    found: dict[Key, Whole],
     known: Mapping[str, Practice],
     now: datetime,
     told: Mapping[Key, Fact],
@@ -176,17 +175,16 @@ async def _invoices(
     traces: Mapping[Key, str | None],
     done: Settled,
 ) -> None:
-    sums = await invoices.sums(tx, rows)
-    closing = [key for key, row in rows.items() if row.status != "closed" and sums.get(key, NO_LINES).money.balance == 0]
-    if closing:
+    if closing := [key for key, each in found.items() if each.invoice.status != "closed" and each.totals.money.balance == 0]:
         await invoices.stop_reissues(tx, closing)
-        sums |= await invoices.sums(tx, closing)
-    paid = await payments.by_invoice(tx, rows)
+        found |= await invoices.whole(tx, closing)
+    stands = await payments.standings(tx, {(key[0], named.payment_id) for key, each in found.items() for named in each.named})
     turns = {}
-    for key, row in rows.items():
-        turn = rules.turn(row, sums.get(key, NO_LINES), paid.get(key, ()), told.get(key), remind, known[key[0]].today(now))
+    for key, each in found.items():
+        paid = [Paid(n.payment_id, n.asked_cents, n.applied_cents, (at := stands[key[0], n.payment_id]).standing, at.on) for n in each.named]
+        turn = rules.turn(each.invoice, each.totals, paid, told.get(key), remind, known[key[0]].today(now))
         if turn is None:
-            done.invoices[key] = row.state.version if row.state else 0
+            done.invoices[key] = each.invoice.state.version if each.invoice.state else 0
             continue
         turns[key] = turn
         done.invoices[key] = turn.state.version
@@ -194,7 +192,7 @@ async def _invoices(
     for key, turn in turns.items():
         if any(fact in SENDINGS for fact in turn.facts):
             await _freeze(tx, key, turn.state, known[key[0]])
-        trace = traces.get(key) or rows[key].trace
+        trace = traces.get(key) or found[key].invoice.trace
         done.events.append(Outgoing(INVOICE_STATE, turn.state, trace))
         done.events += [Outgoing(TOPIC_OF[fact], _fact(turn.state, fact, known[key[0]].today(now)), trace) for fact in turn.facts]
 

@@ -42,11 +42,12 @@ def plain(value: object) -> Any:
 async def rewrite(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Changes rows by primary key, in one statement of one parameter whatever their number. All have the same columns, the key among them."""
     if rows:
-        await fetch(tx, _rewriting(table, tuple(rows[0])), {"rows": as_json(rows)})
+        await fetch(tx, rewriting(table, tuple(rows[0])), {"rows": as_json(rows)})
 
 
 @cache
-def _rewriting(table: Table, columns: tuple[str, ...]) -> str:
+def rewriting(table: Table, columns: tuple[str, ...]) -> str:
+    """The statement of `rewrite`, with the rows as JSON in `:rows`."""
     key = [column.name for column in table.primary_key]
     types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
     new = ", ".join(f'"{name}" = r."{name}"' for name in columns if name not in key)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Claim, Marks
 from services.invoicing.domain.hold import Hold, Redrop
-from services.invoicing.store import WANT, Key, joined, keyed, rewrite
+from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewriting
 from services.invoicing.tables import charge, claim, claim_mark, claim_note, hold, write_off
 from shared.db import copy, fetch
 from shared.events.ingress import ClaimBilled, Payer
@@ -165,14 +165,16 @@ async def add(tx: AsyncConnection, new: Sequence[tuple[ClaimBilled, str | None]]
     await copy(tx, charge, [row for body, _ in new for row in charge_rows(body)])
 
 
+NO_CHARGES = f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"
+
+
 async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
     """Other content of known claims. The trace that brought a claim stays with it."""
     if not changed:
         return
     rows = [row_of(body, body.revision) for body in changed]
-    await rewrite(tx, claim, rows)
     keys = keyed((row["practice_id"], row["claim_id"]) for row in rows)
-    await fetch(tx, f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id", keys)
+    await fetch(tx, f"WITH gone AS ({NO_CHARGES}) {rewriting(claim, tuple(rows[0]))}", {"rows": as_json(rows), **keys})
     await copy(tx, charge, [row for body in changed for row in charge_rows(body)])
 
 

@@ -90,17 +90,20 @@ async def save_lines(tx: AsyncConnection, changed: Sequence[tuple[LineRow, Invoi
     await rewrite(tx, invoice_line, rows)
 
 
+INVOICE = (
+    "i.*, a.overdue_again_days, CASE WHEN a.reissue_restarts_terms THEN a.net_days END AS restart_days,"
+    " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
+    "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
+)
+FROM_INVOICE = (
+    f" FROM {WANT}{joined('invoice', 'i', 'invoice_id')}"
+    " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id"
+)
+
+
 async def find(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Invoice]:
     """Invoices as they stand."""
-    rows = await fetch(
-        tx,
-        "SELECT i.*, a.overdue_again_days, CASE WHEN a.reissue_restarts_terms THEN a.net_days END AS restart_days,"
-        " (SELECT jsonb_agg(jsonb_build_object('no', s.no, 'kind', s.kind, 'on', s.on, 'total_cents', s.total_cents) ORDER BY s.no)"
-        "  FROM issue s WHERE s.practice_id = i.practice_id AND s.invoice_id = i.invoice_id) AS issues"
-        f" FROM {WANT}{joined('invoice', 'i', 'invoice_id')}"
-        " JOIN account a ON a.practice_id = i.practice_id AND a.account_id = i.account_id ORDER BY i.practice_id, i.invoice_id",
-        keyed(invoices),
-    )
+    rows = await fetch(tx, f"SELECT {INVOICE}{FROM_INVOICE} ORDER BY i.practice_id, i.invoice_id", keyed(invoices))
     return {(row.practice_id, row.invoice_id): _invoice(row) for row in rows}
 
 
@@ -113,22 +116,56 @@ def _invoice(row: Any) -> Invoice:
     )  # fmt: skip
 
 
-async def sums(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Totals]:
-    """Each invoice's sums over its live lines; pending payments are not in them yet."""
-    rows = await fetch(
-        tx,
-        "SELECT l.practice_id, l.invoice_id, count(*) AS claims, count(*) FILTER (WHERE l.held) AS held_claims,"
-        " sum(l.charged_cents)::bigint AS charged, sum(l.paid_cents)::bigint AS paid, sum(l.adjusted_cents)::bigint AS adjusted,"
-        " sum(l.transferred_in_cents)::bigint AS moved_in, sum(l.transferred_out_cents)::bigint AS moved_out,"
-        " coalesce(sum(l.balance_cents) FILTER (WHERE l.held), 0)::bigint AS held_cents"
-        f" FROM {WANT}{joined('invoice_line', 'l', 'invoice_id')} AND NOT l.withdrawn"
-        " GROUP BY l.practice_id, l.invoice_id",
-        keyed(invoices),
-    )
-    return {
-        (r.practice_id, r.invoice_id): Totals(r.claims, r.held_claims, Money(r.charged, r.paid, r.adjusted, r.moved_in, r.moved_out), r.held_cents)
-        for r in rows
-    }
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A payment that names an invoice, or a claim which now lives on it: money follows the claim."""
+
+    payment_id: str
+    asked_cents: int
+    applied_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An invoice with the sums over its live lines, in which pending payments are not yet, and the payments that name it."""
+
+    invoice: Invoice
+    totals: Totals
+    named: tuple[Named, ...]
+
+
+# All that decides about an invoice in one statement: every batch asks it.
+WHOLE = f"""
+SELECT {INVOICE}, sums.*,
+  (SELECT jsonb_agg(each ORDER BY each.payment_id) FROM (
+     SELECT n.payment_id, sum(n.asked_cents) AS asked_cents, coalesce(sum(c.applied_cents), 0) AS applied_cents
+     FROM (SELECT p.payment_id, p.claim_id, p.asked_cents FROM payment_claim p
+           WHERE p.practice_id = i.practice_id AND p.invoice_id = i.invoice_id
+           UNION SELECT p.payment_id, p.claim_id, p.asked_cents
+           FROM invoice_line l JOIN payment_claim p ON p.practice_id = l.practice_id AND p.claim_id = l.claim_id
+           WHERE l.practice_id = i.practice_id AND l.invoice_id = i.invoice_id AND l.moved AND NOT l.withdrawn) n
+     LEFT JOIN payment_posting_claim c ON c.practice_id = i.practice_id AND c.payment_id = n.payment_id AND c.claim_id = n.claim_id
+     GROUP BY n.payment_id) each) AS named
+{FROM_INVOICE}
+CROSS JOIN LATERAL (
+  SELECT count(*) AS claims, count(*) FILTER (WHERE l.held) AS held_claims,
+    coalesce(sum(l.charged_cents), 0)::bigint AS charged, coalesce(sum(l.paid_cents), 0)::bigint AS paid,
+    coalesce(sum(l.adjusted_cents), 0)::bigint AS adjusted, coalesce(sum(l.transferred_in_cents), 0)::bigint AS moved_in,
+    coalesce(sum(l.transferred_out_cents), 0)::bigint AS moved_out, coalesce(sum(l.balance_cents) FILTER (WHERE l.held), 0)::bigint AS held
+  FROM invoice_line l WHERE l.practice_id = i.practice_id AND l.invoice_id = i.invoice_id AND NOT l.withdrawn) sums
+ORDER BY i.practice_id, i.invoice_id
+"""
+
+
+async def whole(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, Whole]:
+    """Invoices with their sums and payments."""
+    rows = await fetch(tx, WHOLE, keyed(invoices))
+    return {(row.practice_id, row.invoice_id): _whole(row) for row in rows}
+
+
+def _whole(r: Any) -> Whole:
+    money = Money(r.charged, r.paid, r.adjusted, r.moved_in, r.moved_out)
+    return Whole(_invoice(r), Totals(r.claims, r.held_claims, money, r.held), tuple(msgspec.convert(r.named or (), list[Named])))
 
 
 async def save(tx: AsyncConnection, turns: Sequence[Turn]) -> None:

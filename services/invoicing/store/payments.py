@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicing.domain.invoice import Paid, payment_standing
+from services.invoicing.domain.invoice import payment_standing
 from services.invoicing.store import WANT, Key, joined, keyed, plain
 from services.invoicing.tables import balance, payment, payment_claim, payment_posting, payment_posting_claim
 from shared.db import fetch
@@ -99,32 +99,6 @@ async def waited_for(tx: AsyncConnection, states: Iterable[ClaimBalances]) -> se
         wanted,
     )
     return {(row.practice_id, row.payment_id) for row in rows}
-
-
-async def by_invoice(tx: AsyncConnection, invoices: Iterable[Key]) -> dict[Key, list[Paid]]:
-    """The payments that named an invoice, or that name a claim which now lives on it: money follows the claim."""
-    rows = await fetch(
-        tx,
-        "WITH named AS ("
-        f" SELECT p.practice_id, want.id AS invoice_id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
-        f"{joined('payment_claim', 'p', 'invoice_id')}"
-        f" UNION SELECT p.practice_id, want.id, p.payment_id, p.claim_id, p.asked_cents FROM {WANT}"
-        f"{joined('invoice_line', 'l', 'invoice_id')} AND l.moved AND NOT l.withdrawn"
-        "  JOIN payment_claim p ON p.practice_id = l.practice_id AND p.claim_id = l.claim_id)"
-        " SELECT n.practice_id, n.invoice_id, n.payment_id, sum(n.asked_cents)::bigint AS asked,"
-        " coalesce(sum(c.applied_cents), 0)::bigint AS applied"
-        " FROM named n LEFT JOIN payment_posting_claim c"
-        "  ON c.practice_id = n.practice_id AND c.payment_id = n.payment_id AND c.claim_id = n.claim_id"
-        " GROUP BY n.practice_id, n.invoice_id, n.payment_id ORDER BY n.payment_id",
-        keyed(invoices),
-    )
-    named = list(rows)
-    stands = await standings(tx, {(row.practice_id, row.payment_id) for row in named})
-    found: dict[Key, list[Paid]] = {}
-    for row in named:
-        how = stands[row.practice_id, row.payment_id]
-        found.setdefault((row.practice_id, row.invoice_id), []).append(Paid(row.payment_id, row.asked, row.applied, how.standing, how.on))
-    return found
 
 
 async def standings(tx: AsyncConnection, payments: Iterable[Key]) -> dict[Key, Stands]:
