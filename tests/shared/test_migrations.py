@@ -80,4 +80,5 @@ async def test_what_a_payment_brought_into_each_batch_comes_from_the_ledger(post
 def test_code_works_with_its_own_schema_and_newer_ones_and_says_what_an_older_one_needs(found: str | None, well: bool) -> None:
     words = behind("invoicing", found)
     assert (words is None) == well
-    assert well or words == f"the schema is at revision {found or 'none'}, this code needs {head('invoicing')}: run `python -m services.invoicing migrate`"
+    said = f"the schema is at revision {found or 'none'}, this code needs {head('invoicing')}: run `python -m services.invoicing migrate`"
+    assert well or words == said
