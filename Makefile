@@ -33,8 +33,8 @@ verify: ## prove the money rules on the running demo, or on one that plays the t
 	@$(RUN) deploy.local.verify
 bench: ## measure against a floor: NAME=intake (all)
 	@$(RUN) tests.bench $(NAME)
-chaos: ## kill services at random and at named points: KILLS=100 SEED=...
-	@$(RUN) tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+chaos: ## kill services at random and at named points: KILLS=100 SEED=... REPLICAS=2 BESIDE=<commit of the release before>
+	@$(RUN) tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(REPLICAS),--replicas $(REPLICAS)) $(if $(BESIDE),--beside $(BESIDE))
 trace: ## one trace as a tree: ID=<trace id>
 	@$(BILLFOLD) trace $(ID)
 lock: ## pin all packages with hashes into requirements/

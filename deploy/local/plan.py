@@ -22,13 +22,17 @@ PROGRAM_SCOPES = sorted(frozenset().union(*ROLES.values()) | {"practice:write", 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the parts of one product are and what they know of each other. `data` is the servers', `state` small files, `logs` one per part."""
+    """Where the parts of one product are and what they know of each other. `data` is the servers', `state` small files, `logs` one per part.
+
+    With several `replicas` of each service, its own port is that of the balancer before them, and each instance has one of its own.
+    """
 
     data: Path
     state: Path
     ports: dict[str, int]
     secrets: dict[str, str]
     throw_away: bool = False
+    replicas: int = 1
 
     @property
     def logs(self) -> Path:
@@ -55,7 +59,12 @@ class Plan:
         return f"postgresql+asyncpg://{service}_{role}:{password}@127.0.0.1:{self.ports['postgres']}/{service}"
 
 
-def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = False) -> Plan:
+def instances(service: str, replicas: int) -> list[str]:
+    """The names of a service's processes: its own where it has one, else `<service>.<replica>`."""
+    return [service] if replicas == 1 else [f"{service}.{replica}" for replica in range(replicas)]
+
+
+def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = False, replicas: int = 1) -> Plan:
     """A plan with these places; its secrets are made on first use and kept in `state`."""
     state.mkdir(parents=True, exist_ok=True)
     file = state / "secrets.json"
@@ -66,7 +75,7 @@ def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = Fals
         wanted["sealing_public"], wanted["sealing_private"] = new_keys()
     file.touch(mode=0o600)
     file.write_text(json.dumps(wanted | known, indent=1))
-    return Plan(data, state, ports, wanted | known, throw_away)
+    return Plan(data, state, ports, wanted | known, throw_away, replicas)
 
 
 def clients(plan: Plan) -> dict[str, dict[str, object]]:
@@ -78,16 +87,17 @@ def clients(plan: Plan) -> dict[str, dict[str, object]]:
     return services | {PROGRAM: {"secret": plan.secrets[PROGRAM], "url": None, "scopes": PROGRAM_SCOPES}}
 
 
-def environment(plan: Plan, service: str) -> dict[str, str]:
+def environment(plan: Plan, instance: str) -> dict[str, str]:
     """What a service is started and migrated with; only the notifier gets the private key."""
+    service, _, replica = instance.partition(".")
     owner = {"DATABASE_OWNER_URL": plan.database(service, "owner")}
     return base_environment(plan) | owner | {
         "DATABASE_APP_URL": plan.database(service, "app"),
         "DATABASE_WORKER_URL": plan.database(service, "worker"),
         "HTTP_HOST": "127.0.0.1",
-        "HTTP_PORT": str(plan.ports[service]),
+        "HTTP_PORT": str(plan.ports[instance]),
         "PUBLIC_URL": plan.url(service),
-        "REPLICA": "0",
+        "REPLICA": replica or "0",
         "OIDC_ISSUER": plan.url("oidc"),
         "OIDC_CLIENT_ID": service,
         "OIDC_CLIENT_SECRET": plan.secrets[f"{service}_client"],

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,14 @@ class Product:
     database: postgres.Postgres | None = None
     broker: kafka.Kafka | None = None
 
-    def start(self, name: str, **env: str) -> children.Process:
-        """Start one service or tool, without waiting; `env` is added to its environment."""
-        self.running[name] = children.spawn(_command(self.plan, name), self.log(name), env=_environment(self.plan, name) | env, cwd=ROOT)
+    def start(self, name: str, code: Path = ROOT, module: Sequence[str] = (), **env: str) -> children.Process:
+        """Start one instance of a service, or a tool, without waiting; `env` is added to its environment.
+
+        `code` is the checkout that it runs from, `module` with its words what runs in the service's place.
+        """
+        argv = [sys.executable, "-m", *module] if module else _command(self.plan, name)
+        env = _environment(self.plan, name) | {"PYTHONPATH": str(code)} | env
+        self.running[name] = children.spawn(argv, self.log(name), env=env, cwd=code)
         return self.running[name]
 
     def wait(self, name: str, within: float = 60) -> None:
@@ -62,6 +67,10 @@ class Product:
     def stop(self, name: str) -> None:
         """SIGTERM, and time to finish."""
         children.end(self.running.pop(name))
+
+    def instances(self) -> list[str]:
+        """Every process of every service."""
+        return [instance for service in present() for instance in plans.instances(service, self.plan.replicas)]
 
     def log(self, name: str) -> Path:
         return self.plan.logs / f"{name}.log"
@@ -99,7 +108,7 @@ class Product:
 
     def stop_all(self) -> None:
         """Services first, then tools, then the servers."""
-        signalled = [self.running[name] for name in SERVICES if name in self.running]
+        signalled = [self.running[name] for name in self.instances() if name in self.running]
         for process in signalled:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -153,9 +162,11 @@ def running(plan: Plan, say: Say = lambda line: None) -> Iterator[Product]:
         product.prepare()
         say(f"databases and topics are ready ({time.monotonic() - began:.1f} s)")
         began = time.monotonic()
-        for name in present():
+        if plan.replicas > 1:
+            product.running["front"] = children.spawn(_front(plan), product.log("front"), env=plans.base_environment(plan), cwd=ROOT)
+        for name in product.instances():
             product.start(name)
-        for name in present():
+        for name in product.instances():
             product.wait(name)
         say(f"{', '.join(present()) or 'no services'} run ({time.monotonic() - began:.1f} s)")
         if missing := [name for name in SERVICES if name not in present()]:
@@ -165,17 +176,22 @@ def running(plan: Plan, say: Say = lambda line: None) -> Iterator[Product]:
         product.stop_all()
 
 
+def _front(plan: Plan) -> list[str]:
+    ways = [f"{plan.ports[name]}={','.join(str(plan.ports[each]) for each in plans.instances(name, plan.replicas))}" for name in present()]
+    return [sys.executable, "-m", "deploy.local.front", *ways]
+
+
 def _command(plan: Plan, name: str) -> list[str | Path]:
     python: list[str | Path] = [sys.executable, "-m"]
-    if name in SERVICES:
-        return [*python, f"services.{name}", "serve"]
+    if name.partition(".")[0] in SERVICES:
+        return [*python, f"services.{name.partition('.')[0]}", "serve"]
     options: dict[str, list[str | Path]] = {"oidc": ["--clients", plan.state / "clients.json"], "mail": ["--smtp-port", str(plan.ports["smtp"])]}
     place = plan.state if name == "telemetry" else plan.data / "tools"
     return [*python, f"deploy.local.{name}", "--port", str(plan.ports[name]), "--data", place, *options.get(name, [])]
 
 
 def _environment(plan: Plan, name: str) -> dict[str, str]:
-    if name in SERVICES:
+    if name.partition(".")[0] in SERVICES:
         # Its owner's password is for migrations alone.
         return {key: value for key, value in plans.environment(plan, name).items() if key != "DATABASE_OWNER_URL"}
     return dict(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "GATEWAY_SECRET": plan.secrets["gateway"]}

@@ -5,110 +5,32 @@ import asyncio
 import json
 import random
 import shutil
-import signal
+import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from deploy.local import children, clockfile, people, publisher, seed, settled, visitor
+from deploy.local import clockfile, people, publisher, seed, settled, visitor
 from deploy.local import plan as plans
 from deploy.local.places import ROOT, free_port, home
-from deploy.local.plan import Plan, environment
+from deploy.local.plan import Plan
 from deploy.local.processes import Product, running, where
 from deploy.local.tour import signed_paper
 from deploy.local.verify.__main__ import CHECKS, findings, report
 from deploy.local.verify.facts import gather
 from deploy.local.visitor import Where
+from tests.chaos.killer import MANY, Killer
 from tests.chaos.load import PRACTICE, Load, insured_samples
 from tests.chaos.mistakes import mistakes
-from tests.chaos.victim import ALL, POINTS
 
 CLEAN_WITHIN = 60.0
-LONGEST_LIFE = 15.0  # of a victim, from being up, that does not reach its point: then it is killed wherever it is
-AT_ONCE = 2
-MANY = 3 * len(POINTS)  # so many kills have to meet every point, and so much of the work has to be done meanwhile
 ENOUGH = {"payments confirmed": 5, "disputes": 3, "insurance payments": 5, "re-drops corrected": 1, "re-drops written off": 1, "billing runs": 5}
 RATES = {"late": 0.08, "lost": 0.08, "doubled": 0.08, "declined": 0.02}
 EMPLOYERS = ("79530", "79554")
-
-
-@dataclass
-class Killer:
-    """Kills services, two at a time, and starts them again."""
-
-    product: Product
-    rnd: random.Random
-    wanted: int
-    kills: int = 0
-    by_point: dict[str, int] = field(default_factory=dict)
-    restarted_at: float = field(default_factory=time.monotonic)  # the last start of a service that was killed
-    busy: set[str] = field(default_factory=set)
-
-    async def run(self) -> None:
-        await asyncio.gather(*(self._worker() for _ in range(AT_ONCE)))
-
-    async def _worker(self) -> None:
-        while self.kills < self.wanted or self.more():
-            service = self.rnd.choice(self.more() or [name for name in ALL if name not in self.busy])
-            self.busy.add(service)
-            try:
-                await asyncio.sleep(self.rnd.uniform(0, 1.5))
-                await self._kill(service, "anywhere")
-                passed = [point for point, (passed_by, _) in POINTS.items() if service in passed_by]
-                least = min(self.by_point.get(point, 0) for point in passed)
-                point = self.rnd.choice([point for point in passed if self.by_point.get(point, 0) == least])
-                await self._victim(service, point)
-                await asyncio.to_thread(self._start, service)
-            finally:
-                self.busy.discard(service)
-
-    def missed(self) -> list[str]:
-        """The points that no service died at."""
-        return [point for point in POINTS if point not in self.by_point] if self.wanted >= MANY else []
-
-    def more(self) -> list[str]:
-        """When the kills are done but points are left: the services that can still meet one, for a while."""
-        if not self.wanted <= self.kills < self.wanted + MANY:
-            return []
-        return [name for name in ALL if name not in self.busy and any(name in POINTS[point][0] for point in self.missed())]
-
-    async def _kill(self, service: str, point: str) -> None:
-        await asyncio.to_thread(self.product.kill, service)
-        self.kills += 1
-        self.by_point[point] = self.by_point.get(point, 0) + 1
-
-    async def _victim(self, service: str, point: str) -> None:
-        """A life that ends at a point, or anywhere if it does not come to it."""
-        plan = self.product.plan
-        after = self.rnd.choice((1, 1, 2, 3, 5, 8)) if POINTS[point][0] == ALL else 1  # people, charges and mails come by seldom
-        argv = [sys.executable, "-m", "tests.chaos.victim", service, point, str(after)]
-        env = {name: value for name, value in environment(plan, service).items() if name != "DATABASE_OWNER_URL"}
-        process = self.product.running[service] = children.spawn(argv, self.product.log(service), env=env | {"PYTHONPATH": str(ROOT)}, cwd=ROOT)
-        if await asyncio.to_thread(self._dies, service, process):
-            self.kills += 1
-            self.by_point[point] = self.by_point.get(point, 0) + 1
-        else:
-            await self._kill(service, "anywhere")
-            await asyncio.to_thread(process.wait)
-
-    def _dies(self, service: str, process: children.Process) -> bool:
-        """Whether it reaches its point: at once, or within its life once it is ready."""
-        end: float | None = None
-        while process.poll() is None and (end is None or time.monotonic() < end):
-            if end is None and self.product.is_ready(service):
-                end = time.monotonic() + LONGEST_LIFE
-            time.sleep(0.1)
-        return process.poll() == -signal.SIGKILL
-
-    def _start(self, service: str) -> None:
-        self.restarted_at = time.monotonic()
-        self.product.start(service)
-        self.product.wait(service)
 
 
 async def prepare(plan: Plan, at: Where) -> list[tuple[str, str]]:
@@ -189,13 +111,16 @@ def too_little(killer: Killer, load: Load) -> list[str]:
     if killer.wanted < MANY:
         return []
     wanted = ENOUGH | {"charges taken": 1, "mails sent": 20}
-    return killer.missed() + [f"{what}: {load.done.get(what, 0)}" for what, least in wanted.items() if load.done.get(what, 0) < least]
+    never = killer.never_ran() if len(killer.releases) > 1 else []
+    return killer.missed() + never + [f"{what}: {load.done.get(what, 0)}" for what, least in wanted.items() if load.done.get(what, 0) < least]
 
 
-async def play(product: Product, at: Where, kills: int, rnd: random.Random) -> tuple[Killer, Load, float, dict[str, list[str]]]:
+async def play(
+    product: Product, at: Where, kills: int, releases: list[Path], rnd: random.Random
+) -> tuple[Killer, Load, float, dict[str, list[str]]]:
     logins = await prepare(product.plan, at)
     print(f"chaos: {len(logins)} people registered; claims flow, {kills} kills begin", flush=True)
-    load, killer = Load(at, rnd), Killer(product, rnd, kills)
+    load, killer = Load(at, rnd), Killer(product, rnd, kills, releases)
     await faults(at, RATES, rnd)
     working = asyncio.create_task(load.run(logins))
     shown = asyncio.create_task(_show(killer, load))
@@ -205,7 +130,7 @@ async def play(product: Product, at: Where, kills: int, rnd: random.Random) -> t
     await working
     await faults(at, {name: 0.0 for name in RATES}, rnd)
     seconds, found = await clean(at, load, killer.restarted_at)
-    if ours := mistakes(product.plan.logs, ALL):
+    if ours := killer.wrong + mistakes(product.plan.logs, product.instances()):
         found["no service made a mistake"] = ours
     if little := too_little(killer, load):
         found["every point was met and enough was done"] = little
@@ -218,21 +143,36 @@ async def _show(killer: Killer, load: Load) -> None:
         print(f"chaos: {killer.kills} kills; {json.dumps(load.done)}", flush=True)
 
 
+def checkout(commit: str, place: Path) -> Path:
+    """The code of another commit of this repository, in a folder of its own."""
+    place.mkdir(parents=True)
+    try:
+        archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"chaos: {commit} is no commit of this repository: {error.stderr.decode().strip()}")
+    subprocess.run(["tar", "-x", "-C", place], input=archive, check=True)
+    return place
+
+
 def main() -> None:
     words = argparse.ArgumentParser(prog="chaos")
     words.add_argument("--kills", type=int, default=100)
     words.add_argument("--seed", type=int, default=None)
+    words.add_argument("--replicas", type=int, default=1)
+    words.add_argument("--beside", help="a commit: instances run its code or this one's, as during a release")
     given = words.parse_args()
     number: int = given.seed if given.seed is not None else random.SystemRandom().randint(1, 10**6)
     print(f"chaos: seed {number}", flush=True)
     place = home() / f"chaos-{number}"
     shutil.rmtree(place, ignore_errors=True)
-    ports = {name: free_port() for name in plans.PARTS}
-    plan = plans.make(place / "data", place / "state", ports, throw_away=True)
+    more = [each for name in plans.SERVICES for each in plans.instances(name, given.replicas)]
+    ports = {name: free_port() for name in (*plans.PARTS, *more)}
+    plan = plans.make(place / "data", place / "state", ports, throw_away=True, replicas=given.replicas)
+    releases = [ROOT, *([checkout(given.beside, place / "before")] if given.beside else [])]
     began = time.monotonic()
     failed: Any = None
     with running(plan, lambda line: print(f"chaos: {line}", flush=True)) as product:
-        killer, load, seconds, found = asyncio.run(play(product, where(plan, {}), given.kills, random.Random(number)))
+        killer, load, seconds, found = asyncio.run(play(product, where(plan, {}), given.kills, releases, random.Random(number)))
         if seconds > CLEAN_WITHIN:
             found["clean within a minute"] = [f"it took {seconds:.0f} s"]
         if found:
@@ -247,7 +187,9 @@ def main() -> None:
         print(failed)
         sys.exit(f"chaos: failed after {killer.kills} kills; repeat with SEED={number}; logs in .local/chaos-{number}")
     took = time.monotonic() - began
-    print(f"chaos: {killer.kills} kills, {len(CHECKS) + 2} checks clean {seconds:.0f} s after the last restart; seed {number}, {took:.0f} s in all")
+    rolled = f", {killer.rolls} rolling restarts" if given.replicas > 1 else ""
+    checked = f"{len(CHECKS) + 2} checks clean {seconds:.0f} s after the last restart"
+    print(f"chaos: {killer.kills} kills{rolled}, {checked}; seed {number}, {took:.0f} s in all")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ ERROR = re.compile(r"^[\w.]+(?:Error|Exception|Timeout)\b.*$", re.MULTILINE)  # 
 CLIENTS = ("aiokafka", "faststream", "opentelemetry")  # what the clients say of connections and groups; they try again by themselves
 
 
-def mistakes(logs: Path, services: tuple[str, ...]) -> list[str]:
+def mistakes(logs: Path, services: Sequence[str]) -> list[str]:
     """One line in words for each."""
     return [words for service in services for words in _in(service, (logs / f"{service}.log").read_text(errors="replace").splitlines())]
 
