@@ -39,7 +39,7 @@ trace: ## one trace as a tree: ID=<trace id>
 	@$(BILLFOLD) trace $(ID)
 lock: ## pin all packages with hashes into requirements/
 	@$(RUN) deploy.local.lock
-docs: ## generate docs/events, docs/openapi and docs/traceability.md
+docs: ## generate docs/events, docs/asyncapi, docs/openapi and docs/traceability.md
 	@$(RUN) deploy.docs
 screens: ## screenshots of every page at both widths
 	@$(RUN) tests.browser.screens

@@ -18,6 +18,7 @@ from deploy.local.processes import Product, where
 from deploy.local.settled import settle
 from deploy.local.verify.facts import gather
 from deploy.local.visitor import Where
+from shared.events.registry import TOPICS
 
 EMPLOYERS = ("79530", "79554")
 STAYS_OPEN = "79554"
@@ -129,8 +130,8 @@ async def pay(at: Where) -> None:
 
 async def examples(at: Where) -> None:
     """Every example of the ingress topics, as another system sends it."""
-    for file in sorted(EXAMPLES.glob("*.json")):
-        topic, body = file.name.removesuffix(".json"), json.loads(file.read_text())
+    for topic in sorted(name for name, topic in TOPICS.items() if topic.writer == "ingress"):
+        body = json.loads((EXAMPLES / f"{topic}.json").read_text())
         await publisher.publish(at["kafka"], topic, [body], f"{topic.split('.')[0]}_id", at=clockfile.now(Path(at["clock"])))
 
 
