@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -135,10 +134,10 @@ async def examples(at: Where) -> None:
         await publisher.publish(at["kafka"], topic, [body], f"{topic.split('.')[0]}_id", at=clockfile.now(Path(at["clock"])))
 
 
-async def bad_records(at: Where, topics: Iterable[str] = BAD) -> None:
+async def bad_records(at: Where) -> None:
     """A record on each of these topics that is not JSON."""
     async with AIOKafkaProducer(bootstrap_servers=at["kafka"]) as producer:
-        for topic in topics:
+        for topic in BAD:
             headers = {"ce_specversion": "1.0", "ce_id": str(uuid.uuid4()), "ce_type": topic, "ce_source": "urn:bad"}
             headers |= {"ce_time": "2026-11-22T12:00:00Z", "traceparent": BAD_TRACE}
             await producer.send_and_wait(topic, b"{", key=b"195900/bad", headers=[(name, value.encode()) for name, value in headers.items()])

@@ -1,11 +1,11 @@
 """What contracts says: payment contracts, their notices and charges."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 from shared.events import Topic
-from shared.events.types import Card
+from shared.events.types import Card, Instant
 
 ContractKind = Literal["oneyear", "singleappointment"]
 ContractStatus = Literal["awaiting_signature", "active", "cancelled", "used_up", "expired"]
@@ -103,7 +103,7 @@ class ContractCharged:
     payment_id: str
     patient_id: str
     amount_cents: int
-    captured_at: datetime
+    captured_at: Instant
     local_date: date
     record_number: str
     authorization_number: str
@@ -126,7 +126,7 @@ class ChargeFailed:
     notice_no: int
     payment_id: str
     amount_cents: int
-    failed_at: datetime
+    failed_at: Instant
     kind: Literal["soft", "hard"]
     retry_on: date | None
 
@@ -146,7 +146,7 @@ class CopyRequested:
     epayment_id: int
     terms: list[str]
     sealed: str
-    requested_at: datetime
+    requested_at: Instant
 
 
 CONTRACT_STATE = Topic("contract.state", ContractState, "contract_id", "contracts", versioned=True, restricted=True)

@@ -1,7 +1,7 @@
 """What invoicing says: practices, accounts, what is asked (invoices and their lines), holds and disputes."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -9,7 +9,7 @@ from msgspec import Meta
 from shared.events import Topic
 from shared.events.ingress import ClaimBilled
 from shared.events.practices import BankAccount, Brand, MerchantLocation
-from shared.events.types import Address, DisputeReason, HoldSource, InvoiceStatus, LineStatus, PracticeId, Units, whole
+from shared.events.types import Address, DisputeReason, HoldSource, Instant, InvoiceStatus, LineStatus, PracticeId, Units, whole
 
 Frequency = Literal["daily", "weekly", "monthly"]
 IssueKind = Literal["new", "reissued", "overdue_again"]
@@ -100,7 +100,7 @@ class ClaimHeld:
     invoice_number: str | None
     claim_version: int
     claim_revision: int
-    held_at: datetime
+    held_at: Instant
     act_by: date
 
 
@@ -126,7 +126,7 @@ class ClaimRedropped:
     claim_version: int
     claim_revision: int
     write_offs: list[WriteOff]
-    redropped_at: datetime
+    redropped_at: Instant
     reissue_on: date | None
 
 
@@ -275,7 +275,7 @@ class DisputeState:
     status: Literal["open", "answered", "withdrawn", "closed"]
     reason: DisputeReason
     disputed_cents: int
-    submitted_at: datetime
+    submitted_at: Instant
     act_by: date
     outcome: Literal["corrected", "written_off", "answered", "released", "not_applicable"] | None
     closed_on: date | None

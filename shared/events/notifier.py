@@ -1,10 +1,11 @@
 """What notifier says: how each notification ended."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 from shared.events import Topic
+from shared.events.types import Instant
 
 Template = Literal[
     "invoice_digest",
@@ -49,7 +50,7 @@ class NotificationEnded:
     outcome: Literal["sent", "skipped", "failed", "bounced"]
     reason: str | None
     sent_on: date
-    sent_at: datetime
+    sent_at: Instant
     cause: NotificationCause
 
 

@@ -1,11 +1,11 @@
 """What portal says: contacts, codes and links, disputes, and the employers' card payments."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 from shared.events import Topic
-from shared.events.types import Card, DisputeReason
+from shared.events.types import Card, DisputeReason, Instant
 
 ContactStatus = Literal["not_invited", "invited", "registered", "revoked"]
 ContactRole = Literal["owner", "payer", "viewer"]
@@ -39,7 +39,7 @@ class ContactInvited:
     account_id: str
     invite_no: int
     kind: Literal["invitation", "access_granted"]
-    invited_at: datetime
+    invited_at: Instant
     sealed: str
 
 
@@ -52,7 +52,7 @@ class SigninCodeRequested:
     code_id: str
     purpose: Literal["registration", "reset", "patient_signup"]
     channel: Channel
-    expires_at: datetime
+    expires_at: Instant
     sealed: str
 
 
@@ -63,7 +63,7 @@ class PasswordResetRequested:
     practice_id: str
     person_id: str
     reset_id: str
-    expires_at: datetime
+    expires_at: Instant
     sealed: str
 
 
@@ -83,7 +83,7 @@ class DisputeSubmitted:
     reason: DisputeReason
     note: str | None
     disputed_cents: int
-    submitted_at: datetime
+    submitted_at: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ class PaymentCaptured:
     account_id: str
     contact_id: str
     amount_cents: int
-    captured_at: datetime
+    captured_at: Instant
     local_date: date
     record_number: str
     authorization_number: str
@@ -141,7 +141,7 @@ class PaymentFailed:
     account_id: str
     contact_id: str
     amount_cents: int
-    failed_at: datetime
+    failed_at: Instant
     reason: Literal["declined", "released"]
     user_name: str
     transaction_type: str

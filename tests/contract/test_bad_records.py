@@ -11,20 +11,19 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import text
 
 from deploy.docs import ENVIRONMENT
 from deploy.local.places import ROOT
-from shared import ids, kafka, parking
+from shared import parking
 from shared.clock import FixedClock
 from shared.db import Database
 from shared.events import Topic
 from shared.events.registry import TOPICS
 from shared.kafka import Consumption
 from shared.messages import Unreadable
-from shared.topics import create
 from tests.conftest import Database as Server
+from tests.contract.carried import subscribed
 from tests.contract.schemas import EVENTS
 from tests.flows.world import NOON, REGISTERS, Registrar
 from tests.shared.conftest import KEY, MALFORMED, Bad, envelope
@@ -42,26 +41,16 @@ def bad_on(topic: Topic[Any]) -> list[Bad]:
 
 
 @pytest.fixture(scope="module")
-async def sent(kafka: str) -> AsyncIterator[str]:
+async def sent(topics: str) -> str:
     """The broker with every kind of bad record on every topic, and one good claim behind them."""
-    await create(kafka)
-    async with AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, max_request_size=8 * 1024 * 1024) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=topics, enable_idempotence=True, max_request_size=8 * 1024 * 1024) as producer:
         for topic in TOPICS.values():
             for headers, key, body, _ in bad_on(topic):
                 await producer.send_and_wait(topic.name, body, key=key, headers=envelope(topic, **headers))
         claim = TOPICS["claim.billed"]
         at = claim.key_of(claim.decode(EXAMPLE)).encode()
         await producer.send_and_wait(claim.name, EXAMPLE, key=at, headers=envelope(claim))
-    yield kafka
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.delete_topics(list(TOPICS))
-
-    async def gone() -> bool:
-        return not TOPICS.keys() & set(await admin.list_topics())
-
-    await until(gone)
-    await admin.close()
+    return topics
 
 
 @asynccontextmanager
@@ -70,16 +59,8 @@ async def consuming(service: str, db: Database, servers: str) -> AsyncIterator[l
     registrar: Any = Registrar(service, db, FixedClock(NOON))
     for register in REGISTERS[service]:
         register(registrar)
-    broker = kafka.make_broker(servers, "test")
-    for consumption in registrar.consumptions:
-        kafka.subscribe(broker, consumption, member=ids.new())
-    await broker.start()
-    try:
+    async with subscribed(registrar.consumptions, servers):
         yield registrar.consumptions
-    finally:
-        for consumption in registrar.consumptions:
-            await consumption.finish()
-        await broker.stop()
 
 
 def command(service: str, urls: Any, *words: str) -> "subprocess.CompletedProcess[str]":

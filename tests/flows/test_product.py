@@ -11,15 +11,30 @@ import httpx
 import pytest
 
 from deploy.local import clockfile, publisher, seed, trace, visitor
-from deploy.local.settled import settle
+from deploy.local.settled import settle, watching
 from deploy.local.tour import PRACTICE
 from deploy.local.verify.__main__ import CHECKS, findings, report, verify
 from deploy.local.verify.facts import gather
+from tests.contract.schemas import records, wrong
 from tests.flows.faults import FAULTS, LIES, Fault, Lie, broken, said, tell, unreadable
-from tests.whole import BAD_TRACE, STAYS_OPEN, Played
+from tests.whole import BAD, BAD_TRACE, STAYS_OPEN, Played
 
 SERVICES = ("invoicing", "portal", "posting", "contracts", "notifier")
 AWAY_SECONDS = 75  # longer than a consumer may stand still while everything is there (shared.service.STUCK_SECONDS)
+
+
+@pytest.mark.req("PF-02")
+async def test_every_record_is_what_its_schema_says_and_every_group_has_parked_only_what_nobody_can_read(played: Played) -> None:
+    await settle(played.at)
+    for topic, found in (await records(played.at["kafka"])).items():
+        assert [words for record in found if record.value not in (None, b"{") for words in wrong(topic, json.loads(record.value))][:5] == []
+    async with watching(played.at["kafka"]) as lag:
+        behind = await lag()
+    assert {group.split(".")[0] for group in behind} == set(SERVICES) and not any(behind.values()), behind
+    facts = await gather(played.at)
+    for service in SERVICES:
+        assert {(row["topic"], row["error"]) for row in facts.rows(service, "parked")} <= {(topic, "the body is not JSON") for topic in BAD}
+        assert facts.rows(service, "waiting") == []
 
 
 @pytest.mark.req("PF-04", part="from a claim to the mail about its invoice")

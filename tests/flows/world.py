@@ -66,15 +66,16 @@ class Entry:
 
 @dataclass
 class Registrar:
-    """Collects what a service's `register` asks for."""
+    """Collects what a service's `register` asks for, as consumptions of this kind."""
 
     name: str
     worker: Database
     clock: FixedClock
+    kind: type[Consumption] = Consumption
     consumptions: list[Consumption] = field(default_factory=list)
 
     def consume(self, group: str, handlers: Any, *, batch: int = 500, lock: Any = None) -> None:
-        self.consumptions.append(Consumption(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, lock=lock))
+        self.consumptions.append(self.kind(self.name, f"{self.name}.{group}", self.worker, self.clock, handlers, lock=lock))
 
 
 @dataclass
