@@ -61,6 +61,8 @@ def _migrate(name: str) -> str:
         asyncio.run(migrate.migrate(name, url))
     except OSError as error:
         sys.exit(f"{name} cannot migrate: the database does not answer ({error})")
+    except migrate.Busy as error:
+        sys.exit(f"{name} is not migrated yet: {error}; run it again")
     return f"{name} is at revision {migrate.head(name)}"
 
 

@@ -31,6 +31,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 ROLES = ("owner", "app", "worker")
+MIGRATION_WAITS = "3s"  # for a table in use; meanwhile everybody else who wants that table waits too
 # Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
 _PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
 # As asyncpg found before sending; not in repertoire, out of range, untranslatable, of another kind, as PostgreSQL found.
@@ -38,6 +39,11 @@ _UNSTORABLE_STATES = ("22000", "22021", "22003", "22P05", "22P02")
 
 _NAME = re.compile(r"(?<!:):(\w+)")
 _NOTHING = text("SELECT")
+
+UNGUARDED = """
+SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> ALL($1)
+ AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = pg_class.oid AND polname = 'tenant'))
+"""
 
 
 def new_metadata() -> MetaData:
@@ -198,26 +204,29 @@ async def setup(admin_url: str, service: str, passwords: Mapping[str, str]) -> N
 
 
 async def secure(owner_url: str, service: str, platform: Collection[str], append_only: Collection[str], triggers: Sequence[str]) -> None:
-    """After each migration: grants, forced row-level security on every tenant table, no edits in append-only ones, triggers; repeatable."""
-    owner = await asyncpg.connect(asyncpg_url(owner_url))
+    """After each migration: forced row-level security on every tenant table, grants, no edits in append-only ones, triggers; repeatable.
+
+    A policy or trigger that is there is left alone, since putting it there locks the table: one that changes gets another name.
+    """
+    owner = await asyncpg.connect(asyncpg_url(owner_url), server_settings={"lock_timeout": MIGRATION_WAITS})
     try:
+        open_to_all = (*platform, *TECHNICAL.tables, "alembic_version")
+        for (table,) in await owner.fetch(UNGUARDED, open_to_all):
+            async with owner.transaction():
+                await owner.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY')
+                await owner.execute(f'DROP POLICY IF EXISTS tenant ON "{table}"')
+                await owner.execute(f"CREATE POLICY tenant ON \"{table}\" USING (practice_id = current_setting('billfold.practice_id', true))")
         async with owner.transaction():
             await owner.execute(f'GRANT USAGE ON SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{service}_app", "{service}_worker"')
-            for trigger in triggers:
+            for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)", append_only):
+                await owner.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM "{service}_app", "{service}_worker"')
+        there = [row["tgname"] for row in await owner.fetch("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")]
+        for trigger in triggers:
+            if not any(f"TRIGGER {name} " in trigger for name in there):
                 await owner.execute(trigger)
-            for row in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-                table = row["tablename"]
-                if table in append_only:
-                    await owner.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM "{service}_app", "{service}_worker"')
-                if table in platform or table in TECHNICAL.tables or table == "alembic_version":
-                    continue
-                await owner.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
-                await owner.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
-                await owner.execute(f'DROP POLICY IF EXISTS tenant ON "{table}"')
-                await owner.execute(f"CREATE POLICY tenant ON \"{table}\" USING (practice_id = current_setting('billfold.practice_id', true))")
     finally:
         await owner.close()
 

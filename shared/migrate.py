@@ -10,15 +10,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared import db, technical
 
 ROOT = Path(__file__).parent
+
+
+class Busy(Exception):
+    """A table that a revision changes was in use for as long as a migration waits. What was done stays; repeated, it goes on from there."""
 
 
 def _tables(service: str) -> Any:
@@ -53,12 +59,20 @@ def behind(service: str, found: str | None) -> str | None:
 async def migrate(service: str, owner_url: str, revision: str = "head") -> None:
     """Brings the database to this code's revision (or to an earlier one), then grants and row-level security; repeatable.
 
-    A service of the release before may be at work meanwhile: new columns keep a default, and what changes rows lifts row-level security.
+    A service of the release before may be at work meanwhile: new columns keep a default, what changes rows lifts row-level security, and
+    neither happens in the transaction that locked a table. Raises Busy rather than hold up everybody behind a lock it waits for.
     """
-    await _with_connection(owner_url, service, lambda config: command.upgrade(config, revision))
     tables = _tables(service)
     triggers = (*technical.outbox.TRIGGERS, *getattr(tables, "TRIGGERS", ()))
-    await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()), triggers)
+    try:
+        await _with_connection(owner_url, service, lambda config: command.upgrade(config, revision))
+        await db.secure(owner_url, service, getattr(tables, "PLATFORM_TABLES", ()), getattr(tables, "APPEND_ONLY", ()), triggers)
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(origin, "sqlstate", None) != asyncpg.LockNotAvailableError.sqlstate:
+            raise
+        statement = f" for {error.statement}" if isinstance(error, DBAPIError) else ""
+        raise Busy(f"a table was in use and not free within {db.MIGRATION_WAITS}{statement}") from error
 
 
 async def make(service: str, message: str, owner_url: str) -> None:
@@ -73,7 +87,7 @@ def _next(config: Config) -> str:
 
 
 async def _with_connection(owner_url: str, service: str, run: Any) -> None:
-    engine = create_async_engine(owner_url)
+    engine = create_async_engine(owner_url, connect_args={"server_settings": {"lock_timeout": db.MIGRATION_WAITS}})
     config = _config(service)
 
     def go(connection: Connection) -> None:

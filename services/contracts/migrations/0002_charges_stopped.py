@@ -10,13 +10,15 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index(
-        "ix_charges_stopped",
-        "charges",
-        ["practice_id", "charge_id"],
-        unique=False,
-        postgresql_where=sa.text("status IN ('failed', 'paused') OR (status = 'due' AND reason IS NOT NULL)"),
-    )
+    with op.get_context().autocommit_block():
+        op.drop_index("ix_charges_stopped", "charges", if_exists=True, postgresql_concurrently=True)  # half built, where this was interrupted
+        op.create_index(
+            "ix_charges_stopped",
+            "charges",
+            ["practice_id", "charge_id"],
+            postgresql_where=sa.text("status IN ('failed', 'paused') OR (status = 'due' AND reason IS NOT NULL)"),
+            postgresql_concurrently=True,
+        )
 
 
 def downgrade() -> None:
