@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from deploy.docs import application
@@ -17,6 +18,7 @@ from tests.contract.story import INGRESS, Told, readings, tell
 
 EXAMPLES = EVENTS / "examples"
 READINGS = sorted(readings())
+RELEASES = sorted(folder.name for folder in (EVENTS / "released").iterdir() if folder.is_dir())
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ async def test_what_is_emitted_on_a_topic_is_what_its_schema_says(told: Told, to
         assert headers["ce_type"] == topic and headers["ce_specversion"] == "1.0" and headers["ce_id"]
         if TOPICS[topic].writer != "ingress":
             assert headers["ce_source"] == f"/billfold/{TOPICS[topic].writer}" and headers["ce_dataschema"] == TOPICS[topic].schema_id
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.req("PF-03")
+async def test_what_is_emitted_is_what_the_readers_of_a_release_know(told: Told, release: str) -> None:
+    for file in (EVENTS / "released" / release).iterdir():
+        known = jsonschema.Draft202012Validator(json.loads(file.read_text()))
+        bodies = [json.loads(record.value) for record in told.good(file.name.removesuffix(".json").rpartition(".v")[0])]
+        assert bodies and [(file.stem, error.json_path, error.message) for body in bodies for error in known.iter_errors(body)][:5] == []
 
 
 @pytest.mark.parametrize(("topic", "reader"), READINGS)
