@@ -78,7 +78,7 @@ class Load:
         for _ in range(self.rnd.randint(3, 12)):
             choice = self.rnd.random()
             if choice < 0.55 or not self.published:
-                batch.append(self._new())
+                batch.append(self.new_claim())
             elif choice < 0.85:
                 batch.append(self._again(self.rnd.choice(sorted(self.published))))
             elif choice < 0.92 and self.claims:
@@ -98,7 +98,8 @@ class Load:
     def _id(self) -> str:
         return self.rnd.randbytes(6).hex()
 
-    def _new(self) -> dict[str, Any]:
+    def new_claim(self) -> dict[str, Any]:
+        """A claim like one of the samples, counted as published."""
         claim_id = f"X{self._id()}"
         insured = self.rnd.random() < 0.15
         sample = self.rnd.choice(_samples("insurance" if insured else "corporate"))
@@ -115,7 +116,7 @@ class Load:
     def _again(self, claim_id: str) -> dict[str, Any]:
         known = [claim for claim in self.claims if claim["claim_id"] == claim_id]
         if not known or known[-1]["payers"][0]["kind"] != "corporate":
-            return self._new()
+            return self.new_claim()
         self.published[claim_id] += 1
         self.voided.discard(claim_id)
         charges = [charge | {"amount_cents": self.rnd.randint(1, 300) * 100} for charge in known[-1]["charges"]]
