@@ -21,7 +21,7 @@ from tests.flows.play import Flow
 from tests.flows.world import REGISTERS, Registrar, World, made
 from tests.shared.conftest import envelope
 
-PATIENCE = 60
+PATIENCE = 120
 PARTITIONS = [TopicPartition(topic.name, n) for topic in TOPICS.values() for n in range(topic.partitions)]
 
 

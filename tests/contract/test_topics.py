@@ -1,5 +1,6 @@
 """Every topic keeps its contract: what its writer really emits is what its schema says, and each of its readers takes it in."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import jsonschema
 import pytest
 
 from deploy.docs import application
+from deploy.local.places import ROOT
 from shared.events.registry import TOPICS
 from tests.contract.carried import Carried
 from tests.contract.schemas import EVENTS, wrong
@@ -69,6 +71,19 @@ async def test_what_is_emitted_on_a_topic_is_taken_in_by_its_reader(told: Told, 
 async def test_a_record_from_outside_that_breaks_its_schema_is_answered_by_each_of_its_readers(told: Told, topic: str, reader: str) -> None:
     (letter,) = [each for each in told.letters(topic, reader) if (topic, each.partition, each.offset) in told.broken]
     assert (letter.path, letter.reason) == ("$.practice_id", "Expected `str`, got `int`")
+
+
+@pytest.mark.req("PF-02")
+async def test_a_publisher_reads_the_answers_in_words_without_a_database(told: Told) -> None:
+    topic, readers = "claim.billed", [group.split(".")[0] for name, group in READINGS if name == "claim.billed"]
+    (place,) = [f"{name}/{partition}/{offset}" for name, partition, offset in told.broken if name == topic]
+    env = {"KAFKA_SERVERS": told.world.servers, "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-m", "shared.dead_letters", topic]
+    done = await asyncio.to_thread(subprocess.run, argv, cwd=ROOT, env=env, capture_output=True, text=True)
+    *lines, count = done.stdout.splitlines()
+    wanted = [f"{place}  195900/broken  {reader}: Expected `str`, got `int` at $.practice_id" for reader in readers]
+    assert [each for each in wanted if not any(line.endswith(each) for line in lines)] == [], done
+    assert all(f"  {topic}" in line for line in lines) and count == f"{len(lines)} answers"
 
 
 @pytest.mark.req("PF-02")
