@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import httpx
 
+from shared import telemetry
 from shared.http import Problem
 from shared.oidc import Provider, ProviderTrouble, ServiceToken
 
@@ -49,7 +50,8 @@ class Papers:
     async def _get(self, practice_id: str, *path: str) -> File:
         place = "/".join(quote(part, safe="") for part in (practice_id, *path))
         try:
-            answer = await self._client.get(f"{self.url}/api/practices/{place}", headers=await self.token.headers())
+            headers = await self.token.headers() | {"traceparent": telemetry.traceparent() or ""}
+            answer = await self._client.get(f"{self.url}/api/practices/{place}", headers=headers)
         except (httpx.HTTPError, ProviderTrouble) as error:
             raise _away() from error
         if answer.status_code == 404:
