@@ -6,7 +6,7 @@ N ?= 1
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-up demo-down demo-day demo-tour demo-reset test lint verify bench chaos trace lock docs screens
+.PHONY: help demo demo-up demo-down demo-day demo-tour demo-reset up up-data up-reset down test lint verify bench chaos trace lock docs screens
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,14 @@ demo-tour: ## play dispute, payment, correction, contract and charge in the runn
 	@$(RUN) deploy.local.tour
 demo-reset: ## forget the demo's data
 	@$(BILLFOLD) demo-reset
+up: ## the whole product in containers; KAFKA_IMAGE and others name images
+	@$(RUN) deploy.compose up
+up-data: ## publish the sample claims and all that belongs to them there
+	@$(RUN) deploy.compose data
+down: ## remove the containers; the data stays
+	@$(RUN) deploy.compose down
+up-reset: ## remove the containers with their data
+	@$(RUN) deploy.compose reset
 test: ## all tests, on real Kafka, PostgreSQL and Chromium
 	@$(RUN) pytest -q $(ARGS)
 lint: ## ruff, mypy --strict, import directions and conventions

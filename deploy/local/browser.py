@@ -29,14 +29,14 @@ class Page:
     def form(self, action: str) -> Form:
         """The form whose address contains this; LookupError names the page when there is none."""
         for each in self.forms:
-            if action in each.action:
+            if action in _within(each.action):
                 return each
         raise LookupError(f"no form to {action} on {self.url} ({self.status}): {self.text[:300]}")
 
     def link(self, part: str) -> str:
         """The first link whose address contains this."""
         for _, address in self.links:
-            if part in address:
+            if part in _within(address):
                 return address
         raise LookupError(f"no link to {part} on {self.url}")
 
@@ -109,3 +109,8 @@ class Browser:
 def _origin(url: str) -> str:
     parsed = httpx.URL(url)
     return f"{parsed.scheme}://{parsed.netloc.decode()}"
+
+
+def _within(url: str) -> str:
+    """An address without its host, whose name may be like what is looked for."""
+    return httpx.URL(url).raw_path.decode()

@@ -49,9 +49,9 @@ def _run() -> None:
         _say("the last seeding was not finished: starting anew")
         seed.forget(plan)
     with running(plan, _say) as product:
-        _tell(plan, "seeding", {})
+        tell(plan, "seeding", {})
         users = seed.known(plan) if seed.is_done(plan) else seed.run(plan, _say)
-        _tell(plan, "ready", users)
+        tell(plan, "ready", users)
         print(_stage(plan, users, time.monotonic() - began), flush=True)
         _watch(product)
 
@@ -125,7 +125,7 @@ def _watch(product: Product) -> None:
                 product.start(name)
 
 
-def _tell(plan: Plan, state: str, users: dict[str, Any]) -> None:
+def tell(plan: Plan, state: str, users: dict[str, Any]) -> None:
     """Write `.local/demo.json`: where everything is, for programs."""
     half = FILE.with_suffix(".half")
     half.touch(mode=0o600)
@@ -188,6 +188,11 @@ def _only_one() -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
+
+
+def runs() -> bool:
+    """Whether the demo of this checkout is running."""
+    return _pid() is not None
 
 
 def _pid() -> int | None:

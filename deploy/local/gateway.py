@@ -1,6 +1,6 @@
 """Sandbox card processor: hosted card page, payments API, faults on demand. A tool of the demo and the tests; it knows no real card.
 
-python -m deploy.local.gateway --port N --data DIR, with the secret of the API in GATEWAY_SECRET
+python -m deploy.local.gateway [--host H] --port N --data DIR, with the secret of the API in GATEWAY_SECRET
 """
 
 import argparse
@@ -204,11 +204,12 @@ def expired(month: int, year: int) -> str | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="deploy.local.gateway")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
     app = make_app(Book(options.data / "gateway.jsonl"), os.environ["GATEWAY_SECRET"])
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

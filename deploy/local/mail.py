@@ -1,6 +1,6 @@
 """Mail and SMS sink: takes everything, sends nothing on, shows it to whoever plays the recipient.
 
-python -m deploy.local.mail --port N --smtp-port N --data DIR
+python -m deploy.local.mail [--host H] --port N --smtp-port N --data DIR
 """
 
 import argparse
@@ -123,13 +123,13 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def make_app(sink: Sink, smtp_port: int) -> FastAPI:
+def make_app(sink: Sink, smtp_port: int, host: str) -> FastAPI:
     """The SMTP server, the pages and the API, in one loop."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(sink, enable_SMTPUTF8=True, hostname="mail.localhost"), "127.0.0.1", smtp_port)
+            lambda: SMTP(sink, enable_SMTPUTF8=True, hostname="mail.localhost"), host, smtp_port)
         yield
         server.close()
 
@@ -183,12 +183,13 @@ def make_app(sink: Sink, smtp_port: int) -> FastAPI:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="deploy.local.mail")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--smtp-port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
-    app = make_app(Sink(options.data / "mail.jsonl"), options.smtp_port)
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    app = make_app(Sink(options.data / "mail.jsonl"), options.smtp_port, options.host)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

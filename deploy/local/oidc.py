@@ -1,6 +1,6 @@
 """A small OpenID provider for sample staff and for programs: code flow with PKCE, one session for all services, client credentials.
 
-python -m deploy.local.oidc --port N --data DIR --clients FILE
+python -m deploy.local.oidc [--host H] --port N [--issuer URL] --data DIR --clients FILE
 The clients' file: {client_id: {"secret": …, "url": base address of its pages or null, "scopes": [what its programs may ask for]}}
 """
 
@@ -228,14 +228,16 @@ def kept_key(file: Path) -> RSAKey:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="deploy.local.oidc")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--issuer", help="the address that browsers and services reach it by; default: this machine's")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--clients", type=Path, required=True)
     options = parser.parse_args()
     clients = {id_: Client(id_, c["secret"], c["url"], tuple(c["scopes"])) for id_, c in json.loads(options.clients.read_text()).items()}
     staff = json.loads((SAMPLE / "staff.json").read_text())
-    app = make_app(f"http://127.0.0.1:{options.port}", clients, staff, kept_key(options.data / "oidc-key.pem"))
-    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    app = make_app(options.issuer or f"http://127.0.0.1:{options.port}", clients, staff, kept_key(options.data / "oidc-key.pem"))
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

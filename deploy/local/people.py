@@ -24,13 +24,16 @@ PATIENT = ("stanford.windler.3887@example.net", "Stanford Windler")
 async def seed(
     plan: Plan, at: Where, http: httpx.AsyncClient, employers: list[dict[str, Any]], accounts: list[dict[str, Any]], say: Say
 ) -> dict[str, Any]:
-    """Invites every contact, registers Paula Schaefer, adds the patient user; returns who can sign in."""
+    """Invites every contact and, where mails can be read, registers Paula Schaefer and adds the patient user; returns who can sign in."""
     invited = 0
     for employer, account in zip(employers, accounts, strict=True):
         for contact in employer["contacts"]:
             await invite(at, http, account, contact)
             invited += 1
     say(f"{invited} contacts invited")
+    if not await visitor.reads_mails(at):
+        say(f"nobody is registered, because the mailbox is another program's; open an invitation at {at['mail']}/")
+        return {}
     name = next(each["name"] for employer in employers for each in employer["contacts"] if each["email"] == EMPLOYER)
     await register(at, EMPLOYER, PASSWORD)
     say(f"{name} registered through the pages")

@@ -14,6 +14,7 @@ from shared.sealing import new_keys
 SERVICES = ("invoicing", "portal", "posting", "contracts", "notifier")
 TOOLS = ("telemetry", "oidc", "mail", "gateway")
 PARTS = ("kafka", "kafka_controller", "postgres", *TOOLS, "smtp", *SERVICES)
+OPENED = (*SERVICES, "oidc", "gateway")  # by people, and by services on their way
 DATABASE_ROLES = ("owner", "app", "worker")
 PYTHON = sys.executable
 PROGRAM = "demo"  # the client id of programs: seed, tour, tests
@@ -25,6 +26,7 @@ class Plan:
     """Where the parts of one product are and what they know of each other. `data` is the servers', `state` small files, `logs` one per part.
 
     With several `replicas` of each service, its own port is that of the balancer before them, and each instance has one of its own.
+    With a `domain` what people open has names in it, which mean the same part in a browser here and in a container.
     """
 
     data: Path
@@ -33,6 +35,7 @@ class Plan:
     secrets: dict[str, str]
     throw_away: bool = False
     replicas: int = 1
+    domain: str = ""
 
     @property
     def logs(self) -> Path:
@@ -40,8 +43,8 @@ class Plan:
 
     @property
     def clock(self) -> Path:
-        """Seconds added to the system's time, for everyone's business clock."""
-        return self.state / "clock"
+        """Seconds added to the system's time, for everyone's business clock; containers get its folder, where they see it replaced."""
+        return self.state / "clock" / "seconds" if self.domain else self.state / "clock"
 
     @property
     def kafka(self) -> str:
@@ -49,10 +52,11 @@ class Plan:
 
     @property
     def admin_url(self) -> str:
-        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.ports['postgres']}/postgres"
+        return f"postgresql+asyncpg://postgres:{self.secrets['postgres']}@127.0.0.1:{self.ports['postgres']}/postgres"
 
     def url(self, part: str) -> str:
-        return f"http://127.0.0.1:{self.ports[part]}"
+        host = f"{part}.{self.domain}" if self.domain and part in OPENED else "127.0.0.1"
+        return f"http://{host}:{self.ports[part]}"
 
     def database(self, service: str, role: str) -> str:
         password = self.secrets[f"{service}_{role}"]
@@ -64,18 +68,18 @@ def instances(service: str, replicas: int) -> list[str]:
     return [service] if replicas == 1 else [f"{service}.{replica}" for replica in range(replicas)]
 
 
-def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = False, replicas: int = 1) -> Plan:
+def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = False, replicas: int = 1, domain: str = "") -> Plan:
     """A plan with these places; its secrets are made on first use and kept in `state`."""
     state.mkdir(parents=True, exist_ok=True)
     file = state / "secrets.json"
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     names = [f"{service}_{use}" for service in SERVICES for use in (*DATABASE_ROLES, "session", "client")]
-    wanted = {name: random.token_urlsafe(24) for name in (*names, "gateway", PROGRAM)}
+    wanted = {name: random.token_urlsafe(24) for name in (*names, "gateway", "postgres", PROGRAM)}
     if "sealing_public" not in known:
         wanted["sealing_public"], wanted["sealing_private"] = new_keys()
     file.touch(mode=0o600)
     file.write_text(json.dumps(wanted | known, indent=1))
-    return Plan(data, state, ports, wanted | known, throw_away, replicas)
+    return Plan(data, state, ports, wanted | known, throw_away, replicas, domain)
 
 
 def clients(plan: Plan) -> dict[str, dict[str, object]]:

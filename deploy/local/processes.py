@@ -138,7 +138,7 @@ def where(plan: Plan, users: dict[str, Any]) -> dict[str, Any]:
         "clock": str(plan.clock),
         "users": users | {"staff": {person["roles"][0]: person["sub"] for person in sample if len(person["roles"]) == 1}},
         "client": plans.program_client(plan),
-        "operator": {"postgres": plan.admin_url, "gateway_secret": plan.secrets["gateway"], "spans": str(plan.state / "spans.jsonl")},
+        "operator": {"postgres": plan.admin_url, "gateway_secret": plan.secrets["gateway"]},
     }
 
 

@@ -1,6 +1,6 @@
 """Receives traces (OTLP over HTTP) and appends each span to a file of JSON lines, which `make trace` reads.
 
-python -m deploy.local.telemetry --port N --data DIR
+python -m deploy.local.telemetry [--host H] --port N --data DIR
 """
 
 import argparse
@@ -79,10 +79,11 @@ def make_app(spans: Spans) -> FastAPI:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="deploy.local.telemetry")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
-    uvicorn.run(make_app(Spans(options.data / "spans.jsonl")), host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(make_app(Spans(options.data / "spans.jsonl")), host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pypdf
 
-from deploy.local import clockfile, demo, people, publisher, visitor
+from deploy.local import clockfile, demo, names, people, publisher, visitor
 from deploy.local.browser import Browser, Page
 from deploy.local.seed import DATA
 from deploy.local.settled import settle
@@ -245,7 +245,8 @@ def _must(held: bool, page: Page) -> None:
 
 def main() -> None:
     if not demo.FILE.exists():
-        sys.exit("demo-tour: the demo is not up; `make demo-up` starts it")
+        sys.exit("demo-tour: the demo is not up; `make demo-up` starts it, or `make up` and `make up-data` in containers")
+    names.known()
     try:
         asyncio.run(play(json.loads(demo.FILE.read_text()), print))
     except (RuntimeError, LookupError, httpx.HTTPError, TimeoutError) as error:

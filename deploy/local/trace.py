@@ -9,6 +9,7 @@ from typing import Any
 from deploy.local.places import LOCAL
 
 Span = dict[str, Any]
+FILES = ("spans.old.jsonl", "spans.jsonl", "docker/spans/spans.old.jsonl", "docker/spans/spans.jsonl")  # of the demo, and of containers
 SHOWN = 60  # characters of a span's attributes
 MOST_TRACES = 20
 
@@ -27,7 +28,7 @@ def show(trace_id: str, folder: Path = LOCAL) -> str:
 
 def read(folder: Path) -> Iterator[Span]:
     """All spans kept, the older file first; a line that is being written is left out."""
-    for name in ("spans.old.jsonl", "spans.jsonl"):
+    for name in FILES:
         file = folder / name
         for line in file.read_bytes().splitlines(keepends=True) if file.exists() else ():
             if line.endswith(b"\n"):

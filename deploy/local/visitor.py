@@ -24,6 +24,12 @@ async def staff(where: Where, role: str) -> httpx.AsyncClient:
     return client
 
 
+async def reads_mails(where: Where) -> bool:
+    """Whether the mailbox is the demo's own."""
+    async with httpx.AsyncClient() as client:
+        return (await client.get(where["mail_api"])).status_code == 200
+
+
 async def mails(where: Where, to: str, subject: str = "") -> list[dict[str, Any]]:
     """What was mailed or texted to somebody, newest first."""
     async with httpx.AsyncClient() as client:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from deploy.local import demo
+from deploy.local import demo, names
 from deploy.local.settled import settle
 from deploy.local.verify import delivery, invoices, money
 from deploy.local.verify.facts import Facts, gather
@@ -36,6 +36,7 @@ def report(found: dict[str, list[str]]) -> str:
 
 
 def main() -> None:
+    names.known()
     started = not demo.FILE.exists()
     if started:
         demo.up()

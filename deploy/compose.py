@@ -1,0 +1,155 @@
+"""The product in containers: python -m deploy.compose up | data | down | reset. Its state lies in .local/docker, its data in volumes.
+
+`up` leaves `.local/demo.json` as the demo without Docker does, so that tour, verify and trace play against the containers.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local import demo, names, seed
+from deploy.local import plan as plans
+from deploy.local.places import LOCAL, ROOT
+from deploy.local.plan import OPENED, SERVICES, Plan
+
+STATE = LOCAL / "docker"
+# Published on this machine's loopback; each can be set in the environment, as PORTAL_PORT=9000.
+PORTS = {"invoicing": 8001, "portal": 8002, "posting": 8003, "contracts": 8004, "notifier": 8005, "oidc": 8006, "gateway": 8007,
+         "texts": 8024, "mail": 8025, "grafana": 3000, "telemetry": 4318, "kafka": 29092, "postgres": 25432}
+READY_WITHIN = 180
+Say = Callable[[str], None]
+
+
+def up() -> str:
+    """Build what changed, start everything, wait until every service is ready."""
+    if demo.runs():
+        raise SystemExit("The demo of this checkout is running without Docker: `make demo-down` first.")
+    plan = make_plan(STATE, {name: int(os.environ.get(f"{name.upper()}_PORT", port)) for name, port in PORTS.items()})
+    build(plan)
+    start(plan)
+    demo.tell(plan, "ready", seed.known(plan) if seed.is_done(plan) else {})
+    addresses = [f"portal {plan.url('portal')}/employerportal/", *(f"{name} {plan.url(name)}/staff" for name in SERVICES if name != "portal")]
+    return " · ".join(["Billfold is up", *addresses, f"sign-in {plan.url('oidc')}/", f"mails {plan.url('mail')}/"])
+
+
+def data() -> str:
+    """Publish the sample: practices, accounts, contacts, claims week by week with their billing runs."""
+    plan = kept_plan()
+    if not seed.is_done(plan):
+        plan.data.mkdir(exist_ok=True)
+        names.known()
+        demo.tell(plan, "ready", seed.run(plan, lambda line: print(f"  {line}", flush=True)))
+    user = seed.known(plan).get("employer")
+    return "The sample is there." + (f" {plan.url('portal')}/employerportal/ as {user['email']}, password {user['password']}" if user else "")
+
+
+def down() -> str:
+    """Remove the containers; the data stays in volumes."""
+    compose(kept_plan(), "down", "--remove-orphans")
+    demo.FILE.unlink(missing_ok=True)
+    return "The containers are gone; the data stays. `make up` goes on, `make up-reset` forgets."
+
+
+def reset() -> str:
+    """Remove containers, volumes, settings and secrets."""
+    remove(kept_plan())
+    demo.FILE.unlink(missing_ok=True)
+    return "Containers and data are gone. `make up` starts anew."
+
+
+def make_plan(state: Path, ports: dict[str, int]) -> Plan:
+    """The product's plan, with what containers are given of it written to `state`: settings, secrets, clients, folders for clock and spans."""
+    plan = plans.make(state / "data", state, {**ports, "smtp": 0}, domain="localhost")
+    state.chmod(0o700)
+    (state / "ports.json").write_text(json.dumps(ports))
+    settings = {"STATE": str(state)} | {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    settings |= {f"SECRET_{name.upper()}": secret for name, secret in plan.secrets.items()}
+    _env(plan).write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    (state / "clients.json").write_text(json.dumps(plans.clients(plan)))
+    (state / "clients.json").chmod(0o644)  # the folder above is closed; in a container another account reads it
+    plan.clock.parent.mkdir(mode=0o755, exist_ok=True)
+    (state / "spans").mkdir(exist_ok=True)
+    (state / "spans").chmod(0o777)
+    return plan
+
+
+def kept_plan() -> Plan:
+    """The plan of the last `up`."""
+    if not (STATE / "ports.json").exists():
+        raise SystemExit("There is nothing in containers yet: `make up` first.")
+    return make_plan(STATE, json.loads((STATE / "ports.json").read_text()))
+
+
+def build(plan: Plan) -> None:
+    compose(plan, "build", "--quiet")
+
+
+def start(plan: Plan, within: float = READY_WITHIN) -> None:
+    """Jobs and services in their order; RuntimeError with the last lines of each one that is not ready in time."""
+    compose(plan, "up", "--detach", "--remove-orphans")
+    until = time.monotonic() + within
+    waiting = list(OPENED)
+    while waiting := [part for part in waiting if not is_ready(plan, part)]:
+        if time.monotonic() > until:
+            raise RuntimeError(f"not ready within {within:.0f} s: {', '.join(waiting)}\n" + compose(plan, "logs", "--tail=20", *waiting))
+        time.sleep(0.2)
+
+
+def is_ready(plan: Plan, part: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{plan.ports[part]}/health/ready", timeout=3) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def remove(plan: Plan) -> None:
+    """Everything of a product, with its data."""
+    compose(plan, "down", "--volumes", "--remove-orphans", "--timeout", "10")
+    shutil.rmtree(plan.state)
+
+
+def compose(plan: Plan, *words: str) -> str:
+    """What docker compose says to these words; RuntimeError with it when it fails. A product is named after the folder of its state."""
+    project = f"billfold-{plan.state.name}" if plan.state != STATE else "billfold"
+    done = subprocess.run([*_program(), "--project-name", project, "--env-file", str(_env(plan)), *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f"docker compose {words[0]} failed:\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+def _program() -> list[str]:
+    """Compose as Docker's plugin, or the program of its own that older installations have."""
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise SystemExit("Neither `docker compose` nor `docker-compose` is installed. `make demo` needs no Docker.")
+
+
+def _env(plan: Plan) -> Path:
+    file = plan.state / "env"
+    file.touch(mode=0o600)
+    return file
+
+
+COMMANDS = {"up": up, "data": data, "down": down, "reset": reset}
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        raise SystemExit(f"usage: python -m deploy.compose {'|'.join(COMMANDS)}")
+    try:
+        print(COMMANDS[sys.argv[1]]())
+    except RuntimeError as error:
+        raise SystemExit(f"This did not work: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
