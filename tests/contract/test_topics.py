@@ -104,15 +104,20 @@ def test_the_example_of_an_ingress_topic_can_be_taken_in(topic: str) -> None:
 
 
 @pytest.mark.req("PF-02")
-async def test_the_program_in_the_guide_publishes_a_claim(told: Told, tmp_path: Path) -> None:
-    guide = (EVENTS / "publishing-claims.md").read_text()
-    found = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
-    assert found
-    (tmp_path / "publish.py").write_text(found[1])
+async def test_the_programs_in_the_guide_publish_a_claim_and_hear_the_answer(told: Told, tmp_path: Path) -> None:
+    programs = re.findall(r"```python\n(.*?)```", (EVENTS / "publishing-claims.md").read_text(), re.DOTALL)
+    for name, program in zip(("publish.py", "listen.py"), programs, strict=True):
+        (tmp_path / name).write_text(program)
     body = json.loads((EXAMPLES / "claim.billed.json").read_text()) | {"claim_id": "X-1002"}
     (tmp_path / "claim.billed.json").write_text(json.dumps(body))
-    env = os.environ | {"KAFKA_SERVERS": told.world.servers}
-    done = subprocess.run([sys.executable, "publish.py", "claim.billed.json"], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.stdout == "sent X-1002 to claim.billed\n", done.stderr
+
+    def run(*words: str) -> str:
+        env = os.environ | {"KAFKA_SERVERS": told.world.servers}
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("publish.py", "claim.billed.json") == "sent X-1002 to claim.billed\n"
     await told.world.drain()
     assert await told.world.rows("invoicing", "SELECT claim_id FROM claim WHERE claim_id = 'X-1002'")
+    assert run("listen.py", "X-1002") == "claim.balances.state     195900/X-1002: 12500 cents are open\n"
