@@ -147,11 +147,10 @@ async def opened(world: Carried) -> People:
     return people
 
 
-async def play(world: Carried, flow: Flow) -> People:
+async def play(world: Carried, flow: Flow) -> None:
     """A flow in its order; each step arrives everywhere before the next."""
     people = await opened(world)
     for name, *args in (*flow.start, *(action for thread in flow.threads for action in thread)):
         keywords = args.pop() if args and isinstance(args[-1], dict) else {}
         await getattr(people, name)(*args, **keywords)
         await world.drain()
-    return people

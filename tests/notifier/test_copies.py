@@ -13,7 +13,7 @@ from shared.events.invoicing import PRACTICE_STATE
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT
 from shared.events.types import Card
 from shared.sealing import seal
-from tests.contract.test_topics import wrong
+from tests.contract.schemas import wrong
 from tests.notifier.conftest import TODAY, Notifier, practice
 
 TO = "grandma@example.org"
