@@ -1,6 +1,8 @@
 """One product for the tests of services that come and go, with people, contracts and a load."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -23,13 +25,19 @@ class Living:
     logins: list[tuple[str, str]]
     load: Load
 
-    async def count(self, service: str, table: str) -> int:
-        """Rows of a service's table, past all roles."""
+    @asynccontextmanager
+    async def administrator(self, service: str) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to a service's database, past all roles."""
         connection = await asyncpg.connect(asyncpg_url(self.product.plan.admin_url).rsplit("/", 1)[0] + f"/{service}")
         try:
-            return int(await connection.fetchval(f'SELECT count(*) FROM "{table}"'))
+            yield connection
         finally:
             await connection.close()
+
+    async def count(self, service: str, table: str) -> int:
+        """Rows of a service's table."""
+        async with self.administrator(service) as connection:
+            return int(await connection.fetchval(f'SELECT count(*) FROM "{table}"'))
 
 
 @pytest.fixture(scope="module")

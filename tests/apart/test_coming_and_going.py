@@ -18,7 +18,6 @@ from tests.chaos.__main__ import clean
 from tests.chaos.mistakes import mistakes
 
 AN_HOUR = 30  # claims: almost as many as the busiest practice of the sample bills on its busiest day
-MANY = 1500  # claims: several batches
 # While a service is away, rows of these tables come on; what it missed comes into its own table when it is back.
 GOES_ON = {
     "invoicing": (("posting", "claims"), ("portal", "payments")),
@@ -81,6 +80,16 @@ async def committed(living: Living, group: str) -> int:
         await admin.close()
 
 
+async def closes(living: Living, service: str) -> None:
+    """Waits until a service takes no more requests."""
+    url = httpx.URL(living.at["services"][service])
+    with pytest.raises(ConnectionRefusedError):
+        while True:
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.close()
+            await asyncio.sleep(0.01)
+
+
 async def ends(living: Living, service: str) -> None:
     """Waits until a service that was told to end has done so, by itself and not by an exception."""
     code = await asyncio.to_thread(living.product.running[service].wait, 30)
@@ -89,18 +98,22 @@ async def ends(living: Living, service: str) -> None:
 
 @pytest.mark.req("PF-05")
 async def test_a_service_that_is_told_to_end_finishes_the_batch_it_has_in_hand(living: Living) -> None:
-    product, load = living.product, living.load
+    product, claims = living.product, [living.load.new_claim() for _ in range(20)]
     stored, done = await living.count("invoicing", "claim"), await committed(living, "invoicing.claims")
-    await publisher.publish(living.at["kafka"], "claim.billed", [load.new_claim() for _ in range(MANY)], "claim_id")
-    while await living.count("invoicing", "claim") == stored:
-        await asyncio.sleep(0.01)
-    product.running["invoicing"].send_signal(signal.SIGTERM)
+    async with living.administrator("invoicing") as connection, connection.transaction():
+        await connection.execute("LOCK TABLE claim IN SHARE MODE")
+        await publisher.publish(living.at["kafka"], "claim.billed", claims, "claim_id")
+        while not await connection.fetchval("SELECT 1 FROM pg_locks WHERE relation = 'claim'::regclass AND NOT granted"):
+            await asyncio.sleep(0.01)
+        product.running["invoicing"].send_signal(signal.SIGTERM)  # some of them are in its hand, in an open transaction
+        await closes(living, "invoicing")
     await ends(living, "invoicing")
-    assert await living.count("invoicing", "claim") - stored == await committed(living, "invoicing.claims") - done
+    finished = await living.count("invoicing", "claim") - stored
+    assert finished and await committed(living, "invoicing.claims") - done == finished
     product.start("invoicing")
     product.wait("invoicing")
     await settle(living.at)
-    assert await living.count("invoicing", "claim") == stored + MANY
+    assert await living.count("invoicing", "claim") == stored + len(claims)
     assert mistakes(product.plan.logs, ["invoicing"]) == []
 
 
@@ -116,11 +129,7 @@ async def test_a_service_that_is_told_to_end_answers_the_request_it_has_in_hand(
     writer.write(head.encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")  # it has the request, and asks for its body
     product.running["portal"].send_signal(signal.SIGTERM)
-    with pytest.raises(ConnectionRefusedError):  # soon it takes no others
-        while True:
-            _, other = await asyncio.open_connection(url.host, url.port)
-            other.close()
-            await asyncio.sleep(0.01)
+    await closes(living, "portal")
     writer.write(body)
     answer = (await reader.read()).decode()
     writer.close()
