@@ -80,11 +80,11 @@ def make_plan(state: Path, ports: dict[str, int]) -> Plan:
     return plan
 
 
-def kept_plan() -> Plan:
+def kept_plan(state: Path = STATE) -> Plan:
     """The plan of the last `up`."""
-    if not (STATE / "ports.json").exists():
+    if not (state / "ports.json").exists():
         raise SystemExit("There is nothing in containers yet: `make up` first.")
-    return make_plan(STATE, json.loads((STATE / "ports.json").read_text()))
+    return make_plan(state, json.loads((state / "ports.json").read_text()))
 
 
 def build(plan: Plan) -> None:
@@ -111,13 +111,17 @@ def is_ready(plan: Plan, part: str) -> bool:
 def remove(plan: Plan) -> None:
     """Everything of a product, with its data."""
     compose(plan, "down", "--volumes", "--remove-orphans", "--timeout", "10")
-    shutil.rmtree(plan.state)
+    shutil.rmtree(plan.state, ignore_errors=True)  # what a telemetry of another account left may stay
+
+
+def project(plan: Plan) -> str:
+    """The name that Docker knows a product by: that of the folder of its state."""
+    return "billfold" if plan.state == STATE else f"billfold-{plan.state.name}"
 
 
 def compose(plan: Plan, *words: str) -> str:
-    """What docker compose says to these words; RuntimeError with it when it fails. A product is named after the folder of its state."""
-    project = f"billfold-{plan.state.name}" if plan.state != STATE else "billfold"
-    done = subprocess.run([*_program(), "--project-name", project, "--env-file", str(_env(plan)), *words], cwd=ROOT, stdin=subprocess.DEVNULL,
+    """What docker compose says to these words; RuntimeError with it when it fails."""
+    done = subprocess.run([*_program(), "--project-name", project(plan), "--env-file", str(_env(plan)), *words], cwd=ROOT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError(f"docker compose {words[0]} failed:\n{done.stdout[-6000:]}")

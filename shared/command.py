@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from shared import migrate, parking
 from shared.republish import republish
 from shared.service import Service
+
+REFUSALS = ("28", "3D", "42501")  # who asks, which database, rights
 
 
 def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callable[[Sequence[str]], str]] | None = None) -> None:
@@ -31,8 +35,10 @@ def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callabl
     try:
         answer = known[chosen](sys.argv[2:])
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg'].lower()}" for each in error.errors())
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
         sys.exit(f"{name} has wrong settings: {wrong}")
+    except SettingsError as error:  # a list or table that is not JSON
+        sys.exit(f"{name} has wrong settings: {error}")
     except OSError as error:
         sys.exit(f"{name} cannot do this now: database or broker do not answer ({error})")
     if answer:
@@ -61,6 +67,12 @@ def _migrate(name: str) -> str:
         asyncio.run(migrate.migrate(name, url))
     except OSError as error:
         sys.exit(f"{name} cannot migrate: the database does not answer ({error})")
+    except DBAPIError as error:
+        if not str(getattr(error.orig, "sqlstate", None)).startswith(REFUSALS):
+            raise
+        sys.exit(f"{name} cannot migrate: the database refuses ({str(error.orig).rpartition('>: ')[2]})")
+    except ArgumentError:
+        sys.exit(f"{name} cannot migrate: DATABASE_OWNER_URL is no postgresql+asyncpg://role:password@host/database")
     except migrate.Busy as error:
         sys.exit(f"{name} is not migrated yet: {error}; run it again")
     return f"{name} is at revision {migrate.head(name)}"

@@ -15,12 +15,14 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from opentelemetry import trace
 from sqlalchemy import JSON, MetaData, Table, bindparam, insert, null, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from shared import telemetry
 from shared.events import ENCODER
 
 NAMING = {
@@ -58,7 +60,7 @@ class Database:
     """One role's engine. `begin` opens the one transaction of a message, request or job."""
 
     def __init__(self, url: str, name: str, pool_size: int = 10) -> None:
-        self.url = url
+        self.url, self.name = url, name
         settings = {"application_name": name, "timezone": "UTC"}
         self.engine = create_async_engine(
             url,
@@ -73,10 +75,11 @@ class Database:
     @asynccontextmanager
     async def begin(self, practice_id: str | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees `practice_id` only (architecture: tenant); with none, the app role sees platform tables only."""
-        async with self.engine.begin() as tx:
-            if practice_id:
-                await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
-            yield tx
+        with telemetry.transaction(self.name, [trace.get_current_span()]):
+            async with self.engine.begin() as tx:
+                if practice_id:
+                    await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
+                yield tx
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+from opentelemetry.trace import SpanKind
+
+from shared import telemetry
 
 State = Literal["unknown_key", "started", "authorised", "captured", "declined", "released", "refunded"]
 Brand = Literal["VI", "MC", "DS", "AX"]
@@ -130,10 +133,12 @@ class SandboxGateway:
 
     async def _call(self, shape: type[T], method: str, *path: str, body: dict[str, object] | None = None) -> T:
         """One request, one readable answer with status 200, or Unknown."""
-        try:
-            response = await self._client.request(method, "/" + "/".join(quote(part, safe="") for part in path), json=body)
-        except httpx.HTTPError as e:
-            raise Unknown(f"{method} {path[-1] if len(path) > 2 else path[0]}: {type(e).__name__}") from e
+        what = path[0] if len(path) == 2 else path[2]
+        with telemetry.span(f"gateway {what}", kind=SpanKind.CLIENT):
+            try:
+                response = await self._client.request(method, "/" + "/".join(quote(part, safe="") for part in path), json=body)
+            except httpx.HTTPError as e:
+                raise Unknown(f"{method} {what}: {type(e).__name__}") from e
         if response.status_code != 200:
             raise Unknown(f"the gateway answered {response.status_code}")
         try:

@@ -136,8 +136,9 @@ class Consumption:
             for record in records:
                 message, span = read(record, self.topics[record.topic])
                 read_ones.append((record, message, span))
-            async with self.db.begin() as tx:
-                await self.handle(tx, [(record, message) for record, message, _ in read_ones])
+            with telemetry.transaction(self.db.name, [span for _, _, span in read_ones]):
+                async with self.db.begin() as tx:
+                    await self.handle(tx, [(record, message) for record, message, _ in read_ones])
         finally:
             for _, _, span in read_ones:
                 span.end()

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 
 class CannotOpen(ValueError):
@@ -41,6 +43,18 @@ def _key(text: str) -> bytes:
     if len(key) != 32:
         raise ValueError("A sealing key is 32 bytes written as base64")
     return key
+
+
+def _checked(text: str) -> str:
+    try:
+        _key(text)
+    except ValueError as error:
+        raise PydanticCustomError("key", str(error)) from None
+    return text
+
+
+Key = Annotated[str, AfterValidator(_checked)]
+"""Of either kind, as a setting."""
 
 
 def _text(raw: bytes) -> str:

@@ -185,10 +185,10 @@ class Service:
     async def _consumers(self) -> str | None:
         for consumption in self.consumptions:
             consumer = consumption.subscriber.consumer if consumption.subscriber else None
-            if consumer is None:
-                return f"{consumption.group} has not joined its group yet"
-            if not consumer._client.cluster.brokers() or not await self._broker_answers():
+            if not await self._broker_answers():
                 return "the broker does not answer"
+            if consumer is None or not consumer._client.cluster.brokers():
+                return f"{consumption.group} has not joined its group yet"
             if not consumer.assignment() and self.settings.replica == 0:
                 return f"{consumption.group} has no partitions yet"
         return None

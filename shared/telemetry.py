@@ -103,6 +103,25 @@ def begin(name: str, kind: SpanKind, parent: SpanContext | None, **attributes: s
 
 
 @contextmanager
+def transaction(role: str, spans: Sequence[trace.Span]) -> Iterator[None]:
+    """A span of a database transaction, under the first of these and linked to the others; none where none of them is recorded.
+
+    It is not made current, because each message of a batch goes on in its own trace.
+    """
+    recorded = [each.get_span_context() for each in spans if each.is_recording()]
+    if not recorded:
+        yield
+        return
+    done = begin("transaction", SpanKind.CLIENT, recorded[0], **{"db.system.name": "postgresql", "db.role": role})
+    for context in recorded[1:]:
+        done.add_link(context)
+    try:
+        yield
+    finally:
+        done.end()
+
+
+@contextmanager
 def span(
     name: str, *, parent: str | None = None, links: Sequence[str | None] = (), kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int
 ) -> Iterator[trace.Span]:

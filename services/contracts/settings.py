@@ -1,5 +1,6 @@
 """The contracts' environment."""
 
+from shared.sealing import Key
 from shared.settings import Settings as Base
 
 
@@ -8,4 +9,4 @@ class Settings(Base):
 
     gateway_url: str
     gateway_secret: str
-    sealing_public_key: str
+    sealing_public_key: Key

@@ -1,5 +1,6 @@
 """The notifier's environment."""
 
+from shared.sealing import Key
 from shared.settings import Settings as Base
 
 
@@ -11,4 +12,4 @@ class Settings(Base):
     mail_sender: str
     sms_url: str
     portal_url: str
-    sealing_private_key: str
+    sealing_private_key: Key

@@ -1,5 +1,6 @@
 """The portal's environment."""
 
+from shared.sealing import Key
 from shared.settings import Settings as Shared
 
 
@@ -8,7 +9,7 @@ class Settings(Shared):
 
     gateway_url: str
     gateway_secret: str
-    sealing_public_key: str
+    sealing_public_key: Key
     invoicing_url: str
     portal_url: str
     session_idle_minutes: int = 15
