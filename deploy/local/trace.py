@@ -12,6 +12,7 @@ Span = dict[str, Any]
 FILES = ("spans.old.jsonl", "spans.jsonl", "docker/spans/spans.old.jsonl", "docker/spans/spans.jsonl")  # of the demo, and of containers
 SHOWN = 60  # characters of a span's attributes
 MOST_TRACES = 20
+BATCH = "transaction"  # one for all records of a batch
 
 
 def show(trace_id: str, folder: Path = LOCAL) -> str:
@@ -36,10 +37,10 @@ def read(folder: Path) -> Iterator[Span]:
 
 
 def connected(spans: list[Span], wanted: str) -> list[str]:
-    """This trace first, then the traces that span links lead to, in either direction, nearest first."""
+    """This trace first, then the traces that span links lead to, in either direction, nearest first. What shares a batch is no company."""
     near: defaultdict[str, set[str]] = defaultdict(set)
     for span in spans:
-        for trace, _ in span["links"]:
+        for trace, _ in span["links"] if span["name"] != BATCH else ():
             near[span["trace"]].add(trace)
             near[trace].add(span["trace"])
     there = {span["trace"] for span in spans}

@@ -55,12 +55,18 @@ def base() -> str:
     for name, image in STANDINS.items():
         if image in here or f"{image}:latest" in here:
             os.environ.setdefault(name, image)
-    return os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
+    image = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
+    try:
+        if image not in here:
+            docker("pull", "--quiet", image)
+    except RuntimeError as error:
+        pytest.skip(f"{image} is not to be had, and deploy/images/standins/build was not run: {str(error).strip().splitlines()[-1]}")
+    return image
 
 
 @pytest.fixture(scope="session")
-def stack(base: str) -> Iterator[Stack]:
-    """Nothing runs at first; what a test starts is there for the next, and gone with its data at the end."""
+def plan(base: str) -> Iterator[Plan]:
+    """Ports and secrets of a product, and its images of this checkout."""
     for old in home().glob("containers-*"):
         if not Path(f"/proc/{old.name.removeprefix('containers-')}").exists():
             compose.remove(compose.kept_plan(old))
@@ -68,6 +74,13 @@ def stack(base: str) -> Iterator[Stack]:
     try:
         compose.build(plan)
         names.known()
-        yield Stack(plan)
+        yield plan
     finally:
         compose.remove(plan)
+
+
+@pytest.fixture(scope="module")
+def stack(plan: Plan) -> Iterator[Stack]:
+    """Nothing runs at first; what a test starts is there for the module's next, and gone with its data at the end."""
+    yield Stack(plan)
+    compose.compose(plan, "down", "--volumes", "--remove-orphans", "--timeout", "10")
