@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "OIDC_ISSUER": "http://oidc",
     "OIDC_CLIENT_ID": "x",
     "OIDC_CLIENT_SECRET": "x",
-    "SESSION_SECRET": "x",
+    "SESSION_SECRET": "x" * 16,
     "STAFF_LINKS": "{}",
     "GATEWAY_URL": "http://gateway",
     "GATEWAY_SECRET": "x",

@@ -157,6 +157,11 @@ async def driver(tx: AsyncConnection) -> asyncpg.Connection:
     return raw
 
 
+def cause(error: BaseException) -> BaseException:
+    """What the driver said, where the engine wrapped it."""
+    return (error.orig and error.orig.__cause__) or error if isinstance(error, DBAPIError) else error
+
+
 def passing(error: BaseException) -> bool:
     """Whether this is trouble of database or network, which passes: a reason to wait, never to give up on a record."""
     if isinstance(error, OSError):

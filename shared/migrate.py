@@ -40,6 +40,11 @@ def _config(service: str) -> Config:
     return config
 
 
+def tables(service: str) -> list[str]:
+    """The tables that this code knows, technical ones too."""
+    return sorted({*db.TECHNICAL.tables, *_tables(service).metadata.tables})
+
+
 def head(service: str) -> str | None:
     """The newest revision that this code knows."""
     return ScriptDirectory.from_config(_config(service)).get_current_head()

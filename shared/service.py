@@ -22,7 +22,7 @@ from shared import idempotency, inbox, kafka, migrate, telemetry, timers, waitin
 from shared.application import make_app
 from shared.auth import Auth
 from shared.clock import Clock, SystemClock
-from shared.db import Database, passing
+from shared.db import Database, cause, passing
 from shared.events import Topic
 from shared.http import public
 from shared.kafka import Consumption
@@ -37,6 +37,7 @@ from shared.web import Web, make_web
 log = logging.getLogger(__name__)
 
 STUCK_SECONDS = 60  # records to read and none read for so long, while database and broker answer: start anew
+LOOK_SECONDS = 10
 BEAT_SECONDS = 15
 
 
@@ -47,6 +48,21 @@ class Job:
     name: str
     every: float
     run_once: Callable[[], Awaitable[int]]
+
+
+@dataclass
+class Stillness:
+    """Since when a consumer has had work and has not moved. A quiet hour before that work came does not count."""
+
+    since: float | None = None
+
+    def look(self, now: float, moved_at: float, works: bool) -> bool:
+        """Whether it has stood still too long, in seconds of one clock."""
+        if not works:
+            self.since = None
+        elif self.since is None or moved_at > self.since:
+            self.since = now
+        return self.since is not None and now - self.since >= STUCK_SECONDS
 
 
 @dataclass
@@ -164,23 +180,30 @@ class Service:
 
     async def _database_trouble(self) -> str | None:
         try:
-            for database in (self.worker, self.app):
+            for database, setting, sees_all in ((self.worker, "DATABASE_WORKER_URL", True), (self.app, "DATABASE_APP_URL", False)):
                 async with asyncio.timeout(3), database.begin() as tx:
-                    await tx.execute(text("SELECT 1"))
+                    mine = await tx.execute(text("SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user"))
+                    if mine.scalar_one() != sees_all:
+                        held = "sees one practice at a time" if sees_all else "row-level security does not hold"
+                        return f"{setting} signs in as a role that {held}"
         except Exception as error:
-            return f"the database does not answer: {type(error).__name__}"
+            return f"the database does not answer: {type(cause(error)).__name__}"
         return None
 
     async def _schema(self) -> str | None:
         return await self._schema_trouble()
 
     async def _schema_trouble(self) -> str | None:
+        absent = text("SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(quote_ident(name)) IS NULL ORDER BY name LIMIT 1")
         try:
             async with self.worker.begin() as tx:
                 found = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
+                missing = (await tx.execute(absent, {"names": migrate.tables(self.name)})).scalar_one_or_none()
         except Exception:
-            found = None
-        return migrate.behind(self.name, found)
+            found = missing = None
+        if trouble := migrate.behind(self.name, found):
+            return trouble
+        return f"this is not the database of {self.name}: it has no table {missing}" if missing else None
 
     async def _consumers(self) -> str | None:
         for consumption in self.consumptions:
@@ -210,15 +233,22 @@ class Service:
 
     async def _watch(self) -> None:
         """Ends the process when a consumer stands still although it has work and everything it needs; a missing dependency is no reason."""
+        stillness = {consumption.group: Stillness() for consumption in self.consumptions}
         while True:
-            await asyncio.sleep(10)
+            await asyncio.sleep(LOOK_SECONDS)
             for consumption in self.consumptions:
-                if time.monotonic() - consumption.moved_at < STUCK_SECONDS or consumption.subscriber is None:
-                    continue
+                works = False
                 with contextlib.suppress(Exception):
-                    if await kafka.lag(consumption) and not await self._database_trouble() and await self._broker_well():
-                        log.critical("%s stands still with records to read; starting anew", consumption.group)
-                        os.kill(os.getpid(), signal.SIGTERM)
+                    works = await self._has_work(consumption)
+                if stillness[consumption.group].look(time.monotonic(), consumption.moved_at, works):
+                    log.critical("%s stands still with records to read; starting anew", consumption.group)
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    async def _has_work(self, consumption: Consumption) -> bool:
+        """Whether it moved nothing of late though there are records to read, and database and broker are well."""
+        if consumption.subscriber is None or time.monotonic() - consumption.moved_at < LOOK_SECONDS:
+            return False
+        return bool(await kafka.lag(consumption)) and not await self._database_trouble() and await self._broker_well()
 
     async def _broker_well(self) -> bool:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_servers, request_timeout_ms=5_000)

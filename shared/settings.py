@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -12,22 +13,34 @@ from sqlalchemy.exc import ArgumentError
 
 
 def _servers(text: str) -> str:
-    if not all(re.fullmatch(r"\s*[^\s:]+:\d+\s*", server) for server in text.split(",")):
+    found = [re.fullmatch(r"\s*[^\s:]+:(\d{1,5})\s*", server) for server in text.split(",")]
+    if not all(server and 0 < int(server[1]) < 65536 for server in found):
         raise PydanticCustomError("servers", "give host:port, several with commas between them")
     return text
 
 
 def _database(text: str) -> str:
     try:
-        driver = make_url(text).drivername
+        url = make_url(text)
     except (ArgumentError, ValueError):
-        driver = None
-    if driver != "postgresql+asyncpg":
+        url = None
+    if url is None or url.drivername != "postgresql+asyncpg" or not (url.username and url.host and url.database):
         raise PydanticCustomError("database", "give postgresql+asyncpg://role:password@host/database")
     return text
 
 
+def _address(text: str) -> str:
+    found = urlsplit(text)
+    if found.scheme not in ("http", "https") or not found.hostname:
+        raise PydanticCustomError("address", "give an address like https://billing.example")
+    return text
+
+
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
+Address = Annotated[str, AfterValidator(_address)]
+Filled = Annotated[str, Field(min_length=1)]
+Signing = Annotated[str, Field(min_length=16)]
+"""A secret that signs what browsers keep."""
 
 
 class Settings(BaseSettings):
@@ -38,14 +51,14 @@ class Settings(BaseSettings):
     database_worker_url: DatabaseUrl
     http_host: str = "127.0.0.1"
     http_port: int = Field(gt=0, lt=65536)
-    public_url: str
+    public_url: Address
     clock_file: Path | None = None
-    replica: int = 0
-    oidc_issuer: str
-    oidc_client_id: str
-    oidc_client_secret: str
-    session_secret: str
-    staff_links: dict[str, str]
-    otel_exporter_otlp_endpoint: str | None = None
+    replica: int = Field(default=0, ge=0)
+    oidc_issuer: Address
+    oidc_client_id: Filled
+    oidc_client_secret: Filled
+    session_secret: Signing
+    staff_links: dict[str, Address]
+    otel_exporter_otlp_endpoint: Address | None = None
     trace_sample: float = Field(default=1.0, ge=0, le=1)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

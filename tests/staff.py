@@ -29,6 +29,7 @@ def environment(service: str, urls: Any, patch: pytest.MonkeyPatch, more: Mappin
         "OIDC_CLIENT_ID": service,
         "OIDC_CLIENT_SECRET": "secret",
         "SESSION_SECRET": "secret-of-the-tests",
+        "PORTAL_URL": "http://portal",
         "STAFF_LINKS": f"{{{links}}}",
     }
     for name, value in (base | dict(more or {})).items():

@@ -67,7 +67,7 @@ async def test_a_service_migrates_starts_and_serves_with_only_kafka_and_its_own_
         return compose.is_ready(stack.plan, service)
 
     await until(ready, 60)
-    running = set(docker("ps", "--filter", f"label=com.docker.compose.project={compose.project(stack.plan)}", "--format",
+    running = set(docker("ps", "--filter", f"label=com.docker.compose.project={compose.project(stack.plan.state)}", "--format",
                          '{{.Label "com.docker.compose.service"}}').split())  # fmt: skip
     assert running == {"kafka", "postgres", service}
     assert OURS & set(await admin(stack, "SELECT datname FROM pg_database")) == {service}
@@ -127,7 +127,7 @@ SETTINGS = {
     "OIDC_ISSUER": "http://oidc.example",
     "OIDC_CLIENT_ID": "notifier",
     "OIDC_CLIENT_SECRET": "secret",
-    "SESSION_SECRET": "secret",
+    "SESSION_SECRET": "a secret of sixteen and more",
     "STAFF_LINKS": "{}",
     "PORTAL_URL": "http://portal.example",
     "SMTP_HOST": "mail",

@@ -69,7 +69,7 @@ def test_the_digest_says_overdue_first_and_counts_in_its_subject() -> None:
 @pytest.mark.req("NT-02", "PF-08")
 async def test_staff_see_every_mail_with_its_outcome(notifier: Notifier, postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     more = {"SMTP_HOST": "x", "SMTP_PORT": "1", "MAIL_SENDER": "a@b.example", "SMS_URL": "http://sms", "PORTAL_URL": "http://portal"}
-    environment("notifier", postgres.urls("notifier"), monkeypatch, more | {"SEALING_PRIVATE_KEY": "x"})
+    environment("notifier", postgres.urls("notifier"), monkeypatch, more | {"SEALING_PRIVATE_KEY": "A" * 43 + "="})
     app = build()
     assert unguarded(app) == []
     async with signed_in(app, "billing_admin") as http:
