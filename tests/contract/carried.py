@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import kafka
 from shared.events import Topic
 from shared.events.registry import TOPICS
 from shared.kafka import Consumption
+from shared.messages import Handler
 from shared.relay import Relay
 from tests.conftest import Database as Server
 from tests.flows.people import People
@@ -22,15 +25,34 @@ from tests.flows.world import REGISTERS, Registrar, World, made
 from tests.shared.conftest import envelope
 
 PATIENCE = 120
+CHANGES = text("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables")
 PARTITIONS = [TopicPartition(topic.name, n) for topic in TOPICS.values() for n in range(topic.partitions)]
 
 
 @dataclass
 class Followed(Consumption):
-    """A service's own subscription. `at`: up to where it has stored or parked; `taken`: topic → offsets that its handlers took in."""
+    """A service's own subscription. `at`: up to where it has stored or parked; `taken`: topic → offsets that its handlers took in;
+    `changed`: topics whose handler changed a row in its turn."""
 
     at: dict[TopicPartition, int] = field(default_factory=dict)
     taken: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+    changed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.handlers = {topic: self._watched(topic, handler) for topic, handler in self.handlers.items()}
+
+    @property
+    def paused(self) -> set[TopicPartition]:
+        return set(self.subscriber.consumer.paused())
+
+    def _watched(self, topic: Topic[Any], handler: Handler) -> Handler:
+        async def watched(tx: AsyncConnection, messages: Sequence[Any]) -> None:
+            before = await tx.scalar(CHANGES)
+            await handler(tx, messages)
+            if await tx.scalar(CHANGES) > before:
+                self.changed.add(topic.name)
+
+        return watched
 
     async def transact(self, records: Sequence[Any]) -> None:
         await super().transact(records)
@@ -89,7 +111,7 @@ class Carried(World):
         """The relays do that."""
 
     async def drain(self) -> None:
-        """Waits until everything is published and taken in or parked."""
+        """Waits until everything is published and taken in or parked, but for what is read late."""
         for topic, body, time in self.unsent:
             await self.send(topic, topic.key_of(body), topic.encode(body), ce_time=time)
         self.unsent.clear()
@@ -105,7 +127,7 @@ class Carried(World):
         """What is not read yet by whom, or not published; nothing only where nothing came while it was looked at."""
         ends = await self.ends()
         late = {
-            group: sorted({at.topic for at, end in ends.items() if at.topic in each.topics and each.at.get(at, 0) < end})
+            group: sorted({at.topic for at in ends.keys() - each.paused if at.topic in each.topics and each.at.get(at, 0) < ends[at]})
             for group, each in self.readers.items()
         }
         if late := {group: topics for group, topics in late.items() if topics}:
@@ -114,6 +136,17 @@ class Carried(World):
             if count := await sql.fetchval("SELECT count(*) FROM outbox"):
                 return {service: f"{count} records not published"}
         return {} if await self.ends() == ends else {"topics": "records came meanwhile"}
+
+    @contextmanager
+    def late(self, group: str, topic: str) -> Iterator[None]:
+        """This reader reads this topic only after all else that is said meanwhile."""
+        consumer = self.readers[group].subscriber.consumer
+        lanes = [at for at in PARTITIONS if at.topic == topic]
+        consumer.pause(*lanes)
+        try:
+            yield
+        finally:
+            consumer.resume(*lanes)
 
     async def ends(self) -> dict[TopicPartition, int]:
         return dict(await self.looker.end_offsets(PARTITIONS))

@@ -64,6 +64,7 @@ async def test_what_is_emitted_on_a_topic_is_taken_in_by_its_reader(told: Told, 
     refused = [each for each in told.letters(topic, reader) if each.parked_id and (each.partition, each.offset) in good]
     assert not refused, f"{reader} cannot take in {topic}: {refused[:3]}"
     assert good <= told.taken[reader][topic], f"{reader} has not read {topic} to its end"
+    assert (topic, reader) in told.changed, f"{reader} does nothing with {topic}"
 
 
 @pytest.mark.parametrize(("topic", "reader"), [each for each in READINGS if each[0] in INGRESS])
