@@ -26,6 +26,11 @@ def is_done(plan: Plan) -> bool:
     return (plan.data / "seeded.json").exists()
 
 
+def is_begun(plan: Plan) -> bool:
+    """Whether a seeding began here; one that began and is not done cannot go on, since its clock has moved."""
+    return (plan.data / "seeding").exists()
+
+
 def known(plan: Plan) -> dict[str, Any]:
     """Who can sign in, as the seeding left it."""
     users: dict[str, Any] = json.loads((plan.data / "seeded.json").read_text())
@@ -39,10 +44,17 @@ def forget(plan: Plan) -> None:
 
 
 def run(plan: Plan, say: Say) -> dict[str, Any]:
-    """Seed, from the first day of the sample data to its last, and return who can sign in."""
+    """Seed, from the first day of the sample data to its last, and return who can sign in; RuntimeError in one line when a part refuses."""
+    (plan.data / "seeding").touch()
     clockfile.put(plan.clock, morning(FIRST_DAY))
     say(practices(plan))
-    users = asyncio.run(_seed(plan, where(plan, {}), say))
+    try:
+        users = asyncio.run(_seed(plan, where(plan, {}), say))
+    except httpx.HTTPStatusError as error:
+        answer = " ".join(error.response.text.split())[:300]
+        raise RuntimeError(f"{error.request.method} {error.request.url} answers {error.response.status_code}: {answer}") from error
+    except httpx.RequestError as error:
+        raise RuntimeError(f"{error.request.method} {error.request.url} is not answered: {error or type(error).__name__}") from error
     (plan.data / "seeded.json").write_text(json.dumps(users))
     return users
 

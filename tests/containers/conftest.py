@@ -41,7 +41,7 @@ class Stack:
 
     def container(self, name: str) -> str:
         """The id of a part's container, whether it runs or has ended."""
-        return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={compose.project(self.plan)}",
+        return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={compose.project(self.plan.state)}",
                       "--filter", f"label=com.docker.compose.service={name}").strip()  # fmt: skip
 
 
