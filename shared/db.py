@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,7 +19,7 @@ import msgspec
 from opentelemetry import trace
 from sqlalchemy import JSON, MetaData, Table, bindparam, insert, null, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -32,6 +33,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+SERVICES = Path(__file__).parents[1] / "services"
 ROLES = ("owner", "app", "worker")
 MIGRATION_WAITS = "3s"  # for a table in use; meanwhile everybody else who wants that table waits too
 # Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
@@ -196,7 +198,7 @@ def asyncpg_url(url: str) -> str:
 
 async def setup(admin_url: str, service: str, passwords: Mapping[str, str]) -> None:
     """An administrator's step: the service's database and three roles, with these passwords by role; repeatable."""
-    admin = await asyncpg.connect(asyncpg_url(admin_url))
+    admin = await asyncpg.connect(asyncpg_url(admin_url), timeout=10)
     try:
         for role in ROLES:
             name, bypass = f"{service}_{role}", "BYPASSRLS" if role == "worker" else "NOBYPASSRLS"
@@ -244,10 +246,19 @@ def main() -> None:
     if len(sys.argv) != 3 or sys.argv[1] != "setup":
         sys.exit("usage: python -m shared.db setup <service>")
     service, env = sys.argv[2], os.environ
+    if service not in (here := sorted(file.parent.name for file in SERVICES.glob("*/__main__.py"))):
+        sys.exit(f"there is no service {service} here, only {', '.join(here)}")
     needed = ["ADMIN_DATABASE_URL", *(f"{role.upper()}_PASSWORD" for role in ROLES)]
-    if missing := [name for name in needed if name not in env]:
+    if missing := [name for name in needed if not env.get(name)]:
         sys.exit(f"not set: {', '.join(missing)}")
-    asyncio.run(setup(env["ADMIN_DATABASE_URL"], service, {role: env[f"{role.upper()}_PASSWORD"] for role in ROLES}))
+    try:
+        asyncio.run(setup(env["ADMIN_DATABASE_URL"], service, {role: env[f"{role.upper()}_PASSWORD"] for role in ROLES}))
+    except (ArgumentError, ValueError):
+        sys.exit("ADMIN_DATABASE_URL is no postgresql://role:password@host/database")
+    except OSError as error:
+        sys.exit(f"the database does not answer ({error or type(error).__name__})")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        sys.exit(f"the database refuses ({str(error).splitlines()[0]})")
     sys.stdout.write(f"database {service} and its three roles are there\n")
 
 

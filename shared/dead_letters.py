@@ -4,10 +4,11 @@ It asks the broker alone, so that publishers can use it, who have no access to a
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -36,12 +37,13 @@ def line(time: datetime, key: str, letter: DeadLetter) -> str:
     where = letter.topic if letter.offset is None else f"{letter.topic}/{letter.partition}/{letter.offset}"
     who = letter.consumer.split(".")[0] + ("" if letter.parked_id else " took it in")
     why = f"{letter.reason} at {letter.path}" if letter.path else letter.reason
-    return f"{time:%Y-%m-%d %H:%M:%S}  {where}  {key}  {who}: {why}"
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}  {where}  {key}  {who}: {why}"
 
 
 def main() -> None:
     if "KAFKA_SERVERS" not in os.environ:
         sys.exit("usage: KAFKA_SERVERS=… python -m shared.dead_letters [topic …]")
+    logging.disable()  # the client's own lines: what went wrong is said below
     try:
         lines = asyncio.run(read(os.environ["KAFKA_SERVERS"], sys.argv[1:]))
     except (KafkaError, OSError) as error:

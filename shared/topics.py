@@ -1,6 +1,7 @@
 """`python -m shared.topics create`: makes the topics that are declared, and brings their settings in line; brokers make none by themselves."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
 
 from shared.events import Topic
 from shared.events.registry import TOPICS
@@ -16,8 +18,8 @@ from shared.events.registry import TOPICS
 async def create(servers: str, replication: int = 1) -> int:
     """Creates what is missing and sets every declared setting; returns how many were new. Partitions are never changed: keys would move."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
     try:
+        await admin.start()
         # A topic that is being deleted may have no partition left.
         there = {each["topic"]: len(each["partitions"][0]["replicas"]) for each in await admin.describe_topics() if each["partitions"]}
         new = [topic for topic in TOPICS.values() if topic.name not in there]
@@ -41,14 +43,29 @@ def settings(topic: Topic[Any], replicas: int) -> dict[str, str]:
 
 
 def _refuse(answers: Iterable[tuple[str, int, str | None]]) -> None:
-    if refused := [(name, words) for name, code, words in answers if code]:
-        raise RuntimeError(f"topics were refused: {refused}")
+    refused: dict[str, list[str]] = {}  # what is wrong is mostly the same for all of them
+    for name, code, words in answers:
+        if code:
+            refused.setdefault(words or for_code(code).__name__, []).append(name)
+    if refused:
+        raise RuntimeError("; ".join(f"{len(names)} topics were refused, as {names[0]}: {words}" for words, names in refused.items()))
 
 
 def main() -> None:
-    if sys.argv[1:] != ["create"] or "KAFKA_SERVERS" not in os.environ:
+    servers, replication = os.environ.get("KAFKA_SERVERS"), os.environ.get("KAFKA_REPLICATION", "1")
+    if sys.argv[1:] != ["create"] or not servers:
         sys.exit("usage: KAFKA_SERVERS=… python -m shared.topics create")
-    made = asyncio.run(create(os.environ["KAFKA_SERVERS"], int(os.environ.get("KAFKA_REPLICATION", "1"))))
+    if not replication.isdecimal() or not 0 < int(replication) < 100:
+        sys.exit(f"KAFKA_REPLICATION={replication}: give how many brokers keep each record, from 1")
+    logging.disable()  # the client's own lines: what went wrong is said below
+    try:
+        made = asyncio.run(create(servers, int(replication)))
+    except ValueError:
+        sys.exit(f"KAFKA_SERVERS={servers}: give host:port, several with commas between them")
+    except (KafkaError, OSError) as error:
+        sys.exit(f"the broker does not answer ({error})")
+    except RuntimeError as error:
+        sys.exit(str(error))
     sys.stdout.write(f"{made} topics made, {len(TOPICS)} declared\n")
 
 
