@@ -170,7 +170,7 @@ def environment(urls: Any, processor: str) -> dict[str, str]:
         "STAFF_LINKS": "{}",
         "GATEWAY_URL": processor,
         "GATEWAY_SECRET": SECRET,
-        "SEALING_PUBLIC_KEY": "",
+        "SEALING_PUBLIC_KEY": "A" * 43 + "=",
         "INVOICING_URL": "http://127.0.0.1:9",
     }
 
