@@ -68,6 +68,10 @@ def instances(service: str, replicas: int) -> list[str]:
     return [service] if replicas == 1 else [f"{service}.{replica}" for replica in range(replicas)]
 
 
+def service_of(instance: str) -> str:
+    return instance.partition(".")[0]
+
+
 def make(data: Path, state: Path, ports: dict[str, int], throw_away: bool = False, replicas: int = 1, domain: str = "") -> Plan:
     """A plan with these places; its secrets are made on first use and kept in `state`."""
     state.mkdir(parents=True, exist_ok=True)

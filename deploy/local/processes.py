@@ -21,7 +21,7 @@ from typing import Any
 from deploy.local import children, kafka, postgres
 from deploy.local import plan as plans
 from deploy.local.places import ROOT, SAMPLE
-from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan
+from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan, service_of
 from shared.db import setup
 from shared.migrate import migrate
 from shared.topics import create
@@ -183,15 +183,15 @@ def _front(plan: Plan) -> list[str]:
 
 def _command(plan: Plan, name: str) -> list[str | Path]:
     python: list[str | Path] = [sys.executable, "-m"]
-    if name.partition(".")[0] in SERVICES:
-        return [*python, f"services.{name.partition('.')[0]}", "serve"]
+    if service_of(name) in SERVICES:
+        return [*python, f"services.{service_of(name)}", "serve"]
     options: dict[str, list[str | Path]] = {"oidc": ["--clients", plan.state / "clients.json"], "mail": ["--smtp-port", str(plan.ports["smtp"])]}
     place = plan.state if name == "telemetry" else plan.data / "tools"
     return [*python, f"deploy.local.{name}", "--port", str(plan.ports[name]), "--data", place, *options.get(name, [])]
 
 
 def _environment(plan: Plan, name: str) -> dict[str, str]:
-    if name.partition(".")[0] in SERVICES:
+    if service_of(name) in SERVICES:
         # Its owner's password is for migrations alone.
         return {key: value for key, value in plans.environment(plan, name).items() if key != "DATABASE_OWNER_URL"}
     return dict(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "GATEWAY_SECRET": plan.secrets["gateway"]}

@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.local import children
 from deploy.local import plan as plans
 from deploy.local.places import ROOT
+from deploy.local.plan import service_of
 from deploy.local.processes import Product
 from tests.chaos.victim import ALL, POINTS
 
@@ -123,7 +124,3 @@ class Killer:
     def never_ran(self) -> list[str]:
         """The services that one of the releases was not tried of."""
         return [f"{service} of {release.name}" for service in ALL for release in self.releases if (service, release) not in self.ran]
-
-
-def service_of(instance: str) -> str:
-    return instance.partition(".")[0]

@@ -181,8 +181,9 @@ async def _invoices(
     stands = await payments.standings(tx, {(key[0], named.payment_id) for key, each in found.items() for named in each.named})
     turns = {}
     for key, each in found.items():
-        paid = [Paid(n.payment_id, n.asked_cents, n.applied_cents, (at := stands[key[0], n.payment_id]).standing, at.on) for n in each.named]
-        turn = rules.turn(each.invoice, each.totals, paid, told.get(key), remind, known[key[0]].today(now))
+        paid = [(named, stands[key[0], named.payment_id]) for named in each.named]
+        counted = [Paid(named.payment_id, named.asked_cents, named.applied_cents, stand.standing, stand.on) for named, stand in paid]
+        turn = rules.turn(each.invoice, each.totals, counted, told.get(key), remind, known[key[0]].today(now))
         if turn is None:
             done.invoices[key] = each.invoice.state.version if each.invoice.state else 0
             continue
