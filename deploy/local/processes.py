@@ -27,6 +27,7 @@ from shared.migrate import migrate
 from shared.topics import create
 
 Say = Callable[[str], None]
+BEFORE = ".before"  # in the name of a log of another checkout's code: that of the release before
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Product:
 
     plan: Plan
     running: dict[str, children.Process] = field(default_factory=dict)
+    code: dict[str, Path] = field(default_factory=dict)  # the checkout that each part was last started from
     database: postgres.Postgres | None = None
     broker: kafka.Kafka | None = None
 
@@ -45,6 +47,7 @@ class Product:
         """
         argv = [sys.executable, "-m", *module] if module else _command(self.plan, name)
         env = _environment(self.plan, name) | {"PYTHONPATH": str(code)} | env
+        self.code[name] = code
         self.running[name] = children.spawn(argv, self.log(name), env=env, cwd=code)
         return self.running[name]
 
@@ -73,7 +76,8 @@ class Product:
         return [instance for service in present() for instance in plans.instances(service, self.plan.replicas)]
 
     def log(self, name: str) -> Path:
-        return self.plan.logs / f"{name}.log"
+        """Where a part writes now: what another checkout's code says is kept apart from what this one's says."""
+        return self.plan.logs / f"{name}{'' if self.code.get(name, ROOT) == ROOT else BEFORE}.log"
 
     def start_servers(self) -> None:
         """PostgreSQL and Kafka, with their data of last time."""
