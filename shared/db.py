@@ -18,6 +18,7 @@ import asyncpg
 import msgspec
 from opentelemetry import trace
 from sqlalchemy import JSON, MetaData, Table, bindparam, insert, null, text, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -43,6 +44,7 @@ _UNSTORABLE_STATES = ("22000", "22021", "22003", "22P05", "22P02")
 
 _NAME = re.compile(r"(?<!:):(\w+)")
 _NOTHING = text("SELECT")
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 UNGUARDED = """
 SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> ALL($1)
@@ -140,6 +142,13 @@ async def fetch(tx: AsyncConnection, statement: str, values: Mapping[str, Any]) 
     raw = await driver(tx)
     rows: list[Any] = await raw.fetch(numbered, *[values[name] for name in names], record_class=Row)
     return rows
+
+
+@cache
+def recordset(table: Table, columns: tuple[str, ...], name: str) -> str:
+    """What to select rows of a table from that travel as one JSON parameter `:name`, and are called by that name too."""
+    types = ", ".join(f'"{each}" {table.c[each].type.compile(dialect=_DIALECT)}' for each in columns)
+    return f"jsonb_to_recordset(CAST(:{name} AS jsonb)) AS {name} ({types})"
 
 
 @cache

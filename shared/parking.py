@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, update
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import ids
-from shared.db import TECHNICAL, fetch
+from shared.db import TECHNICAL
 from shared.events.registry import DEAD_LETTERS, DeadLetter
 from shared.messages import Message, Unreadable
 from shared.outbox import Outgoing
@@ -90,7 +90,7 @@ def warning(service: str, consumer: str, message: Message[Any], reason: str) -> 
     return Outgoing(DEAD_LETTERS[service], body, message.trace, message.key)
 
 
-_BLOCKED = "SELECT DISTINCT topic, key FROM parked WHERE consumer = :consumer AND key = ANY(CAST(:keys AS bytea[]))"
+_BLOCKED = text("SELECT DISTINCT topic, key FROM parked WHERE consumer = :consumer AND key = ANY(CAST(:keys AS bytea[]))")
 
 
 async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> set[tuple[str, bytes]]:
@@ -98,8 +98,9 @@ async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str
     at = {key for _, key in keys}
     if not at:
         return set()
-    found = await fetch(tx, _BLOCKED, {"consumer": consumer, "keys": list(at)})
-    return {(topic, key) for topic, key in found} & set(keys)
+    # By the engine, which begins the transaction with its first statement; the driver would need one more.
+    found = await tx.execute(_BLOCKED, {"consumer": consumer, "keys": list(at)})
+    return {(row.topic, row.key) for row in found} & set(keys)
 
 
 async def replaced(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> None:

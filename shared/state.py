@@ -6,14 +6,11 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Table, delete, tuple_
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import fetch
+from shared.db import fetch, recordset
 from shared.events import ENCODER
 from shared.messages import Handler, Message
-
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 async def keep_newer(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -42,11 +39,10 @@ def _upsert(table: Table, columns: tuple[str, ...]) -> str:
     The function gives the rows in the order of the array, which is key order.
     """
     key = [column.name for column in table.primary_key]
-    types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
     names = ", ".join(f'"{name}"' for name in columns)
     new = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in key)
     return (
-        f'INSERT INTO "{table.name}" AS kept ({names}) SELECT {names} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types})'
+        f'INSERT INTO "{table.name}" AS kept ({names}) SELECT {names} FROM {recordset(table, columns, "rows")}'
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {new} WHERE kept.version < excluded.version"
         f" RETURNING {', '.join(f'kept.{name}' for name in key)}"
     )

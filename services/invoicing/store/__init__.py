@@ -6,15 +6,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import fetch
+from shared.db import fetch, recordset
 from shared.events import ENCODER
 
 Key = tuple[str, str]  # practice_id and the thing's own id
 
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 WANT = "unnest(CAST(:practices AS text[]), CAST(:ids AS text[])) AS want(practice_id, id)"
 
 
@@ -49,7 +47,6 @@ async def rewrite(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str,
 def rewriting(table: Table, columns: tuple[str, ...]) -> str:
     """The statement of `rewrite`, with the rows as JSON in `:rows`."""
     key = [column.name for column in table.primary_key]
-    types = ", ".join(f'"{name}" {table.c[name].type.compile(dialect=_DIALECT)}' for name in columns)
-    new = ", ".join(f'"{name}" = r."{name}"' for name in columns if name not in key)
-    same = " AND ".join(f'kept."{name}" = r."{name}"' for name in key)
-    return f'UPDATE "{table.name}" AS kept SET {new} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({types}) WHERE {same}'
+    new = ", ".join(f'"{name}" = rows."{name}"' for name in columns if name not in key)
+    same = " AND ".join(f'kept."{name}" = rows."{name}"' for name in key)
+    return f'UPDATE "{table.name}" AS kept SET {new} FROM {recordset(table, columns, "rows")} WHERE {same}'

@@ -13,7 +13,7 @@ from services.invoicing.domain.claim import Claim, Marks
 from services.invoicing.domain.hold import Hold, Redrop
 from services.invoicing.store import WANT, Key, as_json, joined, keyed, rewriting
 from services.invoicing.tables import charge, claim, claim_mark, claim_note, hold, write_off
-from shared.db import copy, fetch
+from shared.db import copy, fetch, recordset
 from shared.events.ingress import ClaimBilled, Payer
 from shared.events.posting import ClaimBalances
 
@@ -44,31 +44,29 @@ async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Ke
 
     A transaction calls it once, with all it is about. Answers those of the claims that are known.
     """
-    wanted = keyed(claims)
-    before = await _lock_invoices(tx, wanted, invoices)
-    known = await fetch(
-        tx,
-        f"SELECT c.practice_id, c.claim_id FROM {WANT}{joined('claim', 'c', 'claim_id')} ORDER BY c.practice_id, c.claim_id FOR NO KEY UPDATE OF c",
-        wanted,
-    )
+    wanted, named = keyed(claims), keyed(invoices)
+    rows = await fetch(tx, LOCK, {**wanted, "invoice_practices": named["practices"], "invoice_ids": named["ids"]})
+    before = {(row.practice_id, row.invoice_id) for row in rows if row.invoice_id}
     # A run may have put a claim on an invoice while we waited for that claim; from here on nobody can.
     there = await fetch(tx, f"SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}", wanted)
     if late := {(row.practice_id, row.invoice_id) for row in there} - before:
-        await _lock_invoices(tx, keyed(()), late)
-    return {(row.practice_id, row.claim_id) for row in known}
+        await fetch(tx, f"SELECT FROM {WANT}{joined('invoice', 'i', 'invoice_id')} ORDER BY {INVOICE_ORDER} FOR NO KEY UPDATE OF i", keyed(late))
+    return {(row.practice_id, row.claim_id) for row in rows if row.claim_id}
 
 
-async def _lock_invoices(tx: AsyncConnection, claims: Mapping[str, list[str]], invoices: Iterable[Key]) -> set[Key]:
-    named = keyed(invoices)
-    rows = await fetch(
-        tx,
-        "SELECT practice_id, invoice_id FROM invoice WHERE (practice_id, invoice_id) IN ("
-        f" SELECT l.practice_id, l.invoice_id FROM {WANT}{joined('invoice_line', 'l', 'claim_id')}"
-        " UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[]))"
-        ") ORDER BY practice_id, invoice_id FOR NO KEY UPDATE",
-        {**claims, "invoice_practices": named["practices"], "invoice_ids": named["ids"]},
-    )
-    return {(row.practice_id, row.invoice_id) for row in rows}
+INVOICE_ORDER = "i.practice_id, i.invoice_id"
+# One statement, since every batch begins with it. That the invoices are counted before the first claim is looked at locks them first.
+LOCK = f"""
+WITH invoices AS MATERIALIZED (
+  SELECT i.practice_id, i.invoice_id FROM invoice i WHERE (i.practice_id, i.invoice_id) IN (
+    SELECT l.practice_id, l.invoice_id FROM {WANT}{joined("invoice_line", "l", "claim_id")}
+    UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[])))
+  ORDER BY {INVOICE_ORDER} FOR NO KEY UPDATE),
+claims AS MATERIALIZED (
+  SELECT c.practice_id, c.claim_id FROM {WANT}{joined("claim", "c", "claim_id")}
+  WHERE (SELECT count(*) FROM invoices) >= 0 ORDER BY c.practice_id, c.claim_id FOR NO KEY UPDATE OF c)
+SELECT practice_id, invoice_id, NULL AS claim_id FROM invoices UNION ALL SELECT practice_id, NULL, claim_id FROM claims
+"""
 
 
 LOAD = f"""
@@ -165,7 +163,22 @@ async def add(tx: AsyncConnection, new: Sequence[tuple[ClaimBilled, str | None]]
     await copy(tx, charge, [row for body, _ in new for row in charge_rows(body)])
 
 
-NO_CHARGES = f"DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id"
+CHARGES = tuple(column.name for column in charge.columns)
+NEW = recordset(charge, CHARGES, "charges")
+OTHER = CHARGES[3:]  # all but the key
+# Most charges of a changed claim are as they were: those are not written again.
+CHANGE = f"""
+WITH gone AS (
+  DELETE FROM charge USING {WANT} WHERE charge.practice_id = want.practice_id AND charge.claim_id = want.id
+    AND NOT EXISTS (
+      SELECT FROM {NEW}
+      WHERE charges.practice_id = charge.practice_id AND charges.claim_id = charge.claim_id AND charges.charge_id = charge.charge_id)),
+kept AS (
+  INSERT INTO charge ({", ".join(CHARGES)}) SELECT {", ".join(CHARGES)} FROM {NEW}
+  ON CONFLICT (practice_id, claim_id, charge_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in OTHER)}
+  WHERE ({", ".join(f"charge.{name}" for name in OTHER)}) IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in OTHER)}))
+{{claims}}
+"""
 
 
 async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
@@ -174,8 +187,8 @@ async def change(tx: AsyncConnection, changed: Sequence[Claim]) -> None:
         return
     rows = [row_of(body, body.revision) for body in changed]
     keys = keyed((row["practice_id"], row["claim_id"]) for row in rows)
-    await fetch(tx, f"WITH gone AS ({NO_CHARGES}) {rewriting(claim, tuple(rows[0]))}", {"rows": as_json(rows), **keys})
-    await copy(tx, charge, [row for body in changed for row in charge_rows(body)])
+    charges = as_json([row for body in changed for row in charge_rows(body)])
+    await fetch(tx, CHANGE.format(claims=rewriting(claim, tuple(rows[0]))), {"rows": as_json(rows), "charges": charges, **keys})
 
 
 async def marks(tx: AsyncConnection, keys: Iterable[Key]) -> dict[Key, Marks]:
