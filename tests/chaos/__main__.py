@@ -107,12 +107,12 @@ async def clean(at: Where, load: Load, since: float) -> tuple[float, dict[str, l
 
 
 def too_little(killer: Killer, load: Load) -> list[str]:
-    """What a run of many kills did not meet or do; then its being clean would prove little."""
+    """What a run did not meet or, of many kills, not do; then its being clean would prove little."""
     if killer.wanted < MANY:
-        return []
+        return killer.not_met()
     wanted = ENOUGH | {"charges taken": 1, "mails sent": 20}
-    never = killer.never_ran() if len(killer.releases) > 1 else []
-    return killer.missed() + never + [f"{what}: {load.done.get(what, 0)}" for what, least in wanted.items() if load.done.get(what, 0) < least]
+    done = [f"{what}: {load.done.get(what, 0)}" for what, least in wanted.items() if load.done.get(what, 0) < least]
+    return killer.not_met() + killer.missed() + done
 
 
 async def play(

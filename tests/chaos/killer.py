@@ -17,7 +17,7 @@ from tests.chaos.victim import ALL, POINTS
 LONGEST_LIFE = 15.0  # of a victim, from being up, that does not reach its point: then it is killed wherever it is
 AT_ONCE = 2
 MANY = 3 * len(POINTS)  # so many kills have to meet every point, and so much of the work has to be done meanwhile
-ROLLS = 0.25  # of the turns of a product with replicas are rolling restarts
+ROLLS = 0.25  # of the turns of a product with replicas, after the first, are rolling restarts
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Killer:
         while self.kills < self.wanted or self.more():
             instance = self.rnd.choice(self.more() or [name for name in self.product.instances() if name not in self.busy])
             whole = plans.instances(service_of(instance), self.product.plan.replicas)
-            rolling = len(whole) > 1 and not self.busy & set(whole) and self.rnd.random() < ROLLS
+            rolling = len(whole) > 1 and not self.busy & set(whole) and (not self.rolls or self.rnd.random() < ROLLS)
             taken = set(whole) if rolling else {instance}
             self.busy |= taken
             try:
@@ -78,11 +78,11 @@ class Killer:
         return [point for point in POINTS if point not in self.by_point] if self.wanted >= MANY else []
 
     def more(self) -> list[str]:
-        """When the kills are done but points are left: the instances that can still meet one, for a while."""
+        """When the kills are done but points or releases are left: the instances that can still meet one, for a while."""
         if not self.wanted <= self.kills < self.wanted + MANY:
             return []
-        left = self.missed()
-        return [name for name in self.product.instances() if name not in self.busy and any(service_of(name) in POINTS[point][0] for point in left)]
+        left = {service for point in self.missed() for service in POINTS[point][0]} | {service for service, _ in self.untried()}
+        return [name for name in self.product.instances() if name not in self.busy and service_of(name) in left]
 
     async def _kill(self, instance: str, point: str) -> None:
         await asyncio.to_thread(self.product.kill, instance)
@@ -121,6 +121,12 @@ class Killer:
         self.ran.add((service, chosen))
         return chosen
 
-    def never_ran(self) -> list[str]:
-        """The services that one of the releases was not tried of."""
-        return [f"{service} of {release.name}" for service in ALL for release in self.releases if (service, release) not in self.ran]
+    def untried(self) -> list[tuple[str, Path]]:
+        """The services with each of several releases that they did not run."""
+        releases = self.releases if len(self.releases) > 1 else ()
+        return [(service, release) for service in ALL for release in releases if (service, release) not in self.ran]
+
+    def not_met(self) -> list[str]:
+        """What makes a run what it is called and did not happen in it, however few its kills were."""
+        never = [f"{service} did not run {'this code' if release == ROOT else 'the release before'}" for service, release in self.untried()]
+        return never + (["no service restarted in order"] if self.product.plan.replicas > 1 and not self.rolls else [])
