@@ -31,7 +31,7 @@ LOCK = 0x62696C6C  # the advisory lock of the relay, in each service's own datab
 IDLE_MS = 10_000  # a relay that stands still for so long loses its session, and with it the lock
 # A deletion that a crash of the database forgets is a record published again, which readers expect; so none waits for the disk.
 SESSION = {"application_name": "relay", "synchronous_commit": "off"}
-SELECT = "SELECT id, topic, key, event_id, time, trace, value FROM outbox WHERE id > $1 ORDER BY id LIMIT $2"
+SELECT = "SELECT id, topic, key, event_id, time, trace, value FROM outbox WHERE id <> ALL($1::bigint[]) ORDER BY id LIMIT $2"
 
 
 @dataclass
@@ -87,20 +87,19 @@ class Relay:
     async def drain(self, database: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
         """Publishes from the oldest row on until the outbox is empty; returns how many.
 
-        Each drain starts at the lowest id again, since a transaction with lower ids may have committed later. While the broker
-        acknowledges one full read, the next is read and built.
+        Each read starts at the lowest id that is not under way, since a transaction with lower ids may have committed later, and
+        before one with higher ids about the same thing. While the broker acknowledges one full read, the next is read and built.
         """
-        last, total = 0, 0
+        total = 0
         sent: tuple[Sequence[int], Sequence[Any]] = ((), ())
         while True:
-            rows = await database.fetch(SELECT, last, READ_LIMIT)
+            rows = await database.fetch(SELECT, sent[0], READ_LIMIT)
             acknowledgements = await self._send(producer, rows)
             await self._settle(database, *sent)
             sent = ([row["id"] for row in rows], acknowledgements)
             total += len(rows)
             if len(rows) < READ_LIMIT:
                 break
-            last = rows[-1]["id"]
         await self._settle(database, *sent)
         PUBLISHED.inc(total)
         return total

@@ -5,23 +5,25 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
 from shared import outbox
 from shared.events.ingress import CLAIM_VOIDED, ClaimVoided
-from shared.relay import Relay
+from shared.relay import READ_LIMIT, Relay
 from tests.shared.conftest import Toy
 from tests.shared.test_consumption import until
 
 
 async def put(toy: Toy, topic: Any, versions: range, key: str = "1") -> None:
-    from datetime import date
-
     async with toy.worker.begin() as tx:
-        bodies = [ClaimVoided(practice_id="7", claim_id=key, version=v, voided_on=date(2026, 11, 20)) for v in versions]
-        await outbox.append(tx, toy.clock.business(), [outbox.Outgoing(topic, body) for body in bodies])
+        await outbox.append(tx, toy.clock.business(), [outbox.Outgoing(topic, voided(key, version)) for version in versions])
+
+
+def voided(claim_id: str, version: int) -> ClaimVoided:
+    return ClaimVoided(practice_id="7", claim_id=claim_id, version=version, voided_on=date(2026, 11, 20))
 
 
 async def waiting_rows(toy: Toy) -> int:
@@ -29,8 +31,8 @@ async def waiting_rows(toy: Toy) -> int:
         return int((await tx.exec_driver_sql("SELECT count(*) FROM outbox")).scalar_one())
 
 
-async def versions(toy: Toy, topic: Any) -> list[int]:
-    """Every version on the topic's partitions, in order."""
+async def versions(toy: Toy, topic: Any, key: str = "1") -> list[int]:
+    """Every version of a claim on the topic, in order."""
     consumer = AIOKafkaConsumer(topic.name, bootstrap_servers=toy.kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -38,7 +40,7 @@ async def versions(toy: Toy, topic: Any) -> list[int]:
         ends = await consumer.end_offsets(consumer.assignment())
         while any([await consumer.position(p) < end for p, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found += [topic.decode(record.value).version for record in records]
+                found += [topic.decode(record.value).version for record in records if record.key == f"7/{key}".encode()]
         return found
     finally:
         await consumer.stop()
@@ -55,6 +57,29 @@ async def test_the_relay_publishes_in_order_and_empties_the_outbox(toy: Toy, fre
     finally:
         relay.cancel()
     assert await versions(toy, topic) == list(range(1, 2510))
+
+
+async def test_what_committed_late_goes_out_before_what_followed_it(toy: Toy, fresh_topics: Any) -> None:
+    """Version 1 of a claim has a low id and commits, and version 2 after it, while the first full read is on its way."""
+    topic = await fresh_topics(CLAIM_VOIDED)
+    late = await toy.worker.engine.connect()
+    await outbox.append(late, toy.clock.business(), [outbox.Outgoing(topic, voided("late", 1))])
+    await put(toy, topic, range(1, READ_LIMIT + 1), key="early")
+
+    class Slow(Relay):
+        async def _send(self, producer: Any, rows: Any) -> Any:
+            if late.in_transaction():
+                await late.commit()
+                await put(toy, topic, range(2, 3), key="late")
+            return await super()._send(producer, rows)
+
+    relay = asyncio.create_task(Slow("toy", toy.kafka, toy.url).run())
+    try:
+        await until(lambda: _empty(toy))
+    finally:
+        relay.cancel()
+        await late.close()
+    assert await versions(toy, topic, "late") == [1, 2]
 
 
 async def _empty(toy: Toy) -> bool:
