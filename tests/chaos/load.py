@@ -183,7 +183,7 @@ class Load:
         less = {"charge_id": charge["charge_id"], "amount_cents": max(charge["amount_cents"] // 2, 1)}
         if choice == "corrected":
             return "re-drops corrected", {"corrections": [less]}
-        return "re-drops written off", {"write_offs": [less | {"reason": "courtesy"}]}
+        return "re-drops written off", {"write_offs": [less | {"reason": "Courtesy"}]}
 
     async def insurance(self) -> None:
         """A deposit with one check for an insured claim; the patient's rest is for the contract on file."""

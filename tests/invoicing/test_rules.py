@@ -220,14 +220,15 @@ def a_hold(source: str, pm_version: int = 0, dispute_id: str | None = None) -> H
 
 
 @pytest.mark.req("EP-29")
-def test_a_release_closes_earlier_holds_of_its_own_and_the_dispute_it_names() -> None:
-    old, new, ours, disputed = a_hold("pm", 2), a_hold("pm", 9), a_hold("staff"), a_hold("dispute", 0, "d1")
-    assert hold.closed_by_pm([old, new, ours, disputed], 5, None) == [old]
-    assert hold.closed_by_pm([old, new, ours, disputed], 5, "d1") == [old, disputed]
+def test_a_release_closes_holds_of_its_own_up_to_its_version_and_the_dispute_it_names() -> None:
+    old, same, new = a_hold("pm", 2), a_hold("pm", 5), a_hold("pm", 9)
+    ours, disputed = a_hold("staff"), a_hold("dispute", 0, "d1")
+    assert hold.closed_by_pm([old, same, new, ours, disputed], 5, None) == [old, same]
+    assert hold.closed_by_pm([old, same, new, ours, disputed], 5, "d1") == [old, same, disputed]
 
 
 @pytest.mark.parametrize(("marks", "version", "expected"), [
-    (Marks(), 3, True), (Marks(hold_version=3), 3, None), (Marks(redrop_version=4), 3, False), (Marks(hold_version=2, redrop_version=2), 3, True),
+    (Marks(), 3, True), (Marks(hold_version=3), 3, None), (Marks(redrop_version=4), 3, False), (Marks(hold_version=2, redrop_version=2), 3, True), (Marks(redrop_version=3), 3, False),
 ])  # fmt: skip
 def test_a_hold_request_counts_by_version(marks: Marks, version: int, expected: bool | None) -> None:
     assert hold.pm_hold(marks, version) is expected
@@ -235,7 +236,7 @@ def test_a_hold_request_counts_by_version(marks: Marks, version: int, expected: 
 
 def test_a_write_off_has_an_amount_a_reason_and_room() -> None:
     hold.check_write_off(5, "Courtesy", 5)
-    for asked, reason in ((0, "Courtesy"), (5, " "), (6, "Courtesy")):
+    for asked, reason in ((0, "Courtesy"), (5, " "), (5, "Ana Diaz did not show up"), (6, "Courtesy")):
         with pytest.raises(Refused):
             hold.check_write_off(asked, reason, 5)
 

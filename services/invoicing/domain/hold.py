@@ -77,11 +77,11 @@ def pm_hold(marks: Marks, version: int) -> bool | None:
 
 
 def closed_by_pm(holds: Iterable[Hold], version: int, dispute_id: str | None) -> list[Hold]:
-    """What a release by the other system closes: its own earlier holds, and of ours the dispute that it names."""
+    """What a release by the other system closes: its own holds up to that version, and of ours the dispute that it names."""
     return [
         hold
         for hold in holds
-        if (hold.pm_version < version if hold.source == "pm" else hold.dispute_id is not None and hold.dispute_id == dispute_id)
+        if (hold.pm_version <= version if hold.source == "pm" else hold.dispute_id is not None and hold.dispute_id == dispute_id)
     ]
 
 
@@ -91,10 +91,10 @@ def disputable(withdrawn: bool, balance_cents: int, holds: Iterable[Hold]) -> bo
 
 
 def check_write_off(asked_cents: int, reason: str, open_cents: int) -> None:
-    """Raises Refused unless the amount is above 0, no more than is open, and has a reason."""
+    """Raises Refused unless the amount is above 0, no more than is open, and has one of our reasons: it goes to readers who may see no free text."""
     if asked_cents <= 0:
         raise Refused("Enter an amount above 0.00 to write off")
-    if not reason.strip():
-        raise Refused("Choose a reason for the write-off")
+    if reason not in WRITE_OFF_REASONS:
+        raise Refused(f"Choose a reason for the write-off: {', '.join(WRITE_OFF_REASONS)}")
     if asked_cents > open_cents:
         raise Refused("The write-off is more than what is left of the claim")

@@ -152,7 +152,7 @@ def decision_of(case: Case, form: Mapping[str, str]) -> tuple[Decision, dict[str
             left -= part
     if left:
         errors.setdefault("write_off", f"Enter {usd(write_off - left)} or less. That is what is left of the claim")
-    if write_off and not reason:
+    if write_off and reason not in rules.WRITE_OFF_REASONS:
         errors["reason"] = "Choose a reason for the write-off"
     answer = form.get("answer", "").strip()
     if len(answer) > 500:
