@@ -10,6 +10,16 @@ from sqlalchemy import text
 from shared.db import Database
 
 MOST_TURNS = 8
+_BLOCKED = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+
+
+async def blocked(db: Database, works: int = 1) -> None:
+    """Returns when so many transactions of the database wait for others."""
+    async with asyncio.timeout(20):
+        while True:
+            async with db.begin() as tx:
+                if (await tx.execute(text(_BLOCKED))).scalar_one() >= works:
+                    return
 
 
 async def together(db: Database, n: int, *works: Awaitable[Any]) -> list[Any]:

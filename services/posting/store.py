@@ -230,11 +230,21 @@ async def newest_entries(tx: AsyncConnection, keys: Collection[Key]) -> dict[Key
     return found
 
 
-async def credit_of(tx: AsyncConnection, practice_id: str, payer: Payer) -> int:
-    """What is held for a payer beyond what it owed."""
-    held = select(func.coalesce(func.sum(tables.payments.c.credited_cents), 0)).where(
-        tables.payments.c.practice_id == practice_id,
-        tables.payments.c.payer_kind == payer.kind,
-        tables.payments.c.payer_id == payer.payer_id,
-    )
-    return int((await tx.execute(held)).scalar_one())
+async def next_credit(tx: AsyncConnection, practice_id: str, payer: Payer, holder: str) -> tuple[int, int]:
+    """The next version of a payer's credit, and what is held for it beyond what it owed."""
+    row = {"practice_id": practice_id, "holder": holder, "kind": payer.kind, "payer_id": payer.payer_id}
+    # Two statements: the second sees what others committed until the first had the row's lock. Summed up before, their money would be missed.
+    version = (await tx.execute(text(_NEXT_CREDIT), row)).scalar_one()
+    cents = (await tx.execute(text(_SUM_UP), row)).scalar_one()
+    return int(version), int(cents)
+
+
+_NEXT_CREDIT = """
+INSERT INTO credits (practice_id, holder, version, credit_cents) VALUES (:practice_id, :holder, 1, 0)
+ON CONFLICT (practice_id, holder) DO UPDATE SET version = credits.version + 1 RETURNING version
+"""
+_SUM_UP = """
+UPDATE credits SET credit_cents = (
+  SELECT coalesce(sum(credited_cents), 0) FROM payments WHERE practice_id = :practice_id AND payer_kind = :kind AND payer_id = :payer_id
+) WHERE practice_id = :practice_id AND holder = :holder RETURNING credit_cents
+"""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.posting import consumers
 from services.posting.main import build
@@ -35,11 +36,14 @@ class Posting:
     clock: FixedClock
     consumptions: dict[Topic[Any], Consumption]
 
-    async def give(self, topic: Topic[Any], *bodies: Any, event_id: str | None = None) -> None:
-        consumption = self.consumptions[topic]
+    async def give(self, topic: Topic[Any], *bodies: Any) -> None:
         async with self.worker.begin() as tx:
-            messages = [Message(topic, topic.key_of(b), event_id or ids.new(), self.clock.business(), b, None) for b in bodies]
-            await consumption.handlers[topic](tx, messages)
+            await self.hand(tx, topic, *bodies)
+
+    async def hand(self, tx: AsyncConnection, topic: Topic[Any], *bodies: Any) -> None:
+        """The same in a transaction that the test ends."""
+        messages = [Message(topic, topic.key_of(b), ids.new(), self.clock.business(), b, None) for b in bodies]
+        await self.consumptions[topic].handlers[topic](tx, messages)
 
     async def said(self, topic: Topic[Any]) -> list[Any]:
         async with self.worker.begin() as tx:

@@ -89,6 +89,17 @@ def applied_money_equals_entries(facts: Facts) -> Iterator[str]:
             yield f"payment {at[1]} has {cents} on claim {at[2]} and no share there"
 
 
+def credits_equal_payments(facts: Facts) -> Iterator[str]:
+    """A payer's credit is what its payments hold beyond what it owed."""
+    held: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("posting", "payments"):
+        held[row["practice_id"], f"{row['payer_kind']}:{row['payer_id']}"] += row["credited_cents"]
+    said = {key(row, "practice_id", "holder"): row["credit_cents"] for row in facts.rows("posting", "credits")}
+    for at in sorted(held.keys() | said.keys()):
+        if held[at] != said.get(at, 0):
+            yield f"credit of {at[1]}: {said.get(at, 0)}, its payments hold {held[at]}"
+
+
 def batches_balance(facts: Facts) -> Iterator[str]:
     """Batches hold all that payments brought; a closed or e-payment one is at 0.00; a deposit sums up its batches (RP-01, RP-07, RP-20)."""
     held: Counter[str] = Counter()
@@ -162,6 +173,7 @@ CHECKS = (
     captures_are_recorded,
     captures_are_posted,
     applied_money_equals_entries,
+    credits_equal_payments,
     batches_balance,
     nothing_is_claimed_twice,
     contracts_keep_their_word,

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.posting import store
@@ -209,9 +208,7 @@ async def _credit_events(tx: AsyncConnection, books: Books) -> list[Outgoing]:
     events = []
     for (practice_id, payer), key in sorted(moved.items()):
         holder = f"{payer.kind}:{payer.payer_id}"
-        cents = await store.credit_of(tx, practice_id, payer)
-        row = {"practice_id": practice_id, "holder": holder, "credit_cents": cents}
-        version = (await tx.execute(text(_NEXT_CREDIT), row)).scalar_one()
+        version, cents = await store.next_credit(tx, practice_id, payer, holder)
         events.append(Outgoing(CREDIT_STATE, credit_of(practice_id, holder, version, cents), books.traces.get(key)))
     return events
 
@@ -220,9 +217,3 @@ def credit_of(practice_id: str, holder: str, version: int, cents: int) -> Credit
     """What others are told of a payer's or patient's credit."""
     kind, _, payer_id = holder.partition(":")
     return CreditState(practice_id=practice_id, holder=holder, version=version, kind=kind, payer_id=payer_id, credit_cents=cents)  # type: ignore[arg-type]
-
-
-_NEXT_CREDIT = """
-INSERT INTO credits (practice_id, holder, version, credit_cents) VALUES (:practice_id, :holder, 1, :credit_cents)
-ON CONFLICT (practice_id, holder) DO UPDATE SET version = credits.version + 1, credit_cents = excluded.credit_cents RETURNING version
-"""

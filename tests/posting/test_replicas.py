@@ -1,0 +1,34 @@
+"""Two replicas at one moment: their transactions are opened in the order in which they could miss each other."""
+
+import asyncio
+from datetime import date
+from typing import Any
+
+from deploy.local.verify.facts import Facts
+from deploy.local.verify.money import credits_equal_payments
+from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
+from shared.events.portal import PAYMENT_CAPTURED
+from shared.events.posting import CREDIT_STATE
+from tests.posting.conftest import Posting, billed, captured, voided
+from tests.together import blocked
+
+DAY = date(2026, 11, 20)
+
+
+async def rows(posting: Posting, query: str) -> list[Any]:
+    async with posting.worker.begin() as tx:
+        return list(await tx.exec_driver_sql(query))
+
+
+async def test_credit_is_summed_up_with_what_another_transaction_brings_meanwhile(posting: Posting) -> None:
+    await posting.give(CLAIM_BILLED, billed("c1"), billed("c2"))
+    await posting.give(PAYMENT_CAPTURED, captured("p1", {"c1": 100}), captured("p2", {"c2": 100}))
+    async with posting.worker.begin() as mine:
+        await posting.hand(mine, PAYMENT_CAPTURED, captured("p3", {"c1": 10}))
+        other = asyncio.create_task(posting.give(CLAIM_VOIDED, voided("c2", 2)))
+        await blocked(posting.worker)
+    await other
+    state = (await posting.newest(CREDIT_STATE))["7/corporate:E"]
+    assert (state.credit_cents, state.version) == (110, 2)
+    kept = {table: [dict(row._mapping) for row in await rows(posting, f"SELECT * FROM {table}")] for table in ("payments", "credits")}
+    assert not list(credits_equal_payments(Facts({"posting": kept})))
