@@ -179,7 +179,7 @@ async def close_batch(tx: AsyncConnection, practice_id: str, batch_id: str, now:
 
 
 async def past_days(tx: AsyncConnection, practice_id: str, today: date) -> list[str]:
-    """Open e-payment batches of days that are over at the practice."""
+    """Open e-payment batches of days that are over at the practice, locked: one that another replica closes meanwhile is not among them."""
     batch = tables.payment_batches.c
     over = (batch.practice_id == practice_id, batch.route == Route.EPAYMENT, batch.state == BatchState.OPEN, batch.local_day < today)
-    return list((await tx.execute(select(batch.batch_id).where(*over).order_by(batch.batch_id))).scalars())
+    return list((await tx.execute(select(batch.batch_id).where(*over).order_by(batch.batch_id).with_for_update())).scalars())

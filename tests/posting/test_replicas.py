@@ -1,11 +1,14 @@
 """Two replicas at one moment: their transactions are opened in the order in which they could miss each other."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
+
+import pytest
 
 from deploy.local.verify.facts import Facts
 from deploy.local.verify.money import credits_equal_payments
+from services.posting import batches, jobs
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
 from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import CREDIT_STATE
@@ -18,6 +21,19 @@ DAY = date(2026, 11, 20)
 async def rows(posting: Posting, query: str) -> list[Any]:
     async with posting.worker.begin() as tx:
         return list(await tx.exec_driver_sql(query))
+
+
+@pytest.mark.req("RP-20")
+async def test_a_batch_that_another_replica_closes_meanwhile_is_left_to_it(posting: Posting) -> None:
+    await posting.give(PAYMENT_CAPTURED, captured("p1", {"c9": 100}))
+    posting.clock.now = datetime(2026, 11, 21, 5, tzinfo=UTC)
+    async with posting.worker.begin() as mine:
+        [batch_id] = await batches.past_days(mine, "7", date(2026, 11, 21))
+        await batches.close_batch(mine, "7", batch_id, posting.clock.now)
+        other = asyncio.create_task(jobs.close_days(posting.worker, posting.clock))
+        await blocked(posting.worker)
+    assert await other == 0
+    assert [row.state for row in await rows(posting, "SELECT state FROM payment_batches")] == ["closed"]
 
 
 async def test_credit_is_summed_up_with_what_another_transaction_brings_meanwhile(posting: Posting) -> None:
