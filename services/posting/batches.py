@@ -12,6 +12,7 @@ from services.posting.domain.batch import BatchState, DepositType, NotBalanced, 
 from shared import ids
 
 SYSTEM_USERS = {"portal": "PortalDesktop", "contract": "ContractCharge"}
+FIRST_NUMBER = 20001
 
 
 async def practices(tx: AsyncConnection, practice_ids: Collection[str]) -> dict[str, Any]:
@@ -21,12 +22,20 @@ async def practices(tx: AsyncConnection, practice_ids: Collection[str]) -> dict[
 
 
 async def next_number(tx: AsyncConnection, practice_id: str, kind: str) -> int:
-    """The next number of this kind at the practice, without gaps: the counter's row is locked until commit."""
-    statement = """
-    INSERT INTO numbers (practice_id, kind, last) VALUES (:practice_id, :kind, 20001)
-    ON CONFLICT (practice_id, kind) DO UPDATE SET last = numbers.last + 1 RETURNING last
+    """The next number of this kind at the practice, without gaps: the counter's row is locked until commit.
+
+    A transaction that takes both takes a deposit's before a batch's, so that no two wait for each other.
     """
-    return int((await tx.execute(text(statement), {"practice_id": practice_id, "kind": kind})).scalar_one())
+    return await _count(tx, practice_id, kind, 1)
+
+
+async def _count(tx: AsyncConnection, practice_id: str, kind: str, by: int) -> int:
+    statement = """
+    INSERT INTO numbers (practice_id, kind, last) VALUES (:practice_id, :kind, :first)
+    ON CONFLICT (practice_id, kind) DO UPDATE SET last = numbers.last + :by RETURNING last
+    """
+    values = {"practice_id": practice_id, "kind": kind, "by": by, "first": FIRST_NUMBER - 1 + by}
+    return int((await tx.execute(text(statement), values)).scalar_one())
 
 
 async def of_the_day(tx: AsyncConnection, practice: Any, source: str, local_day: date) -> str:
@@ -34,18 +43,17 @@ async def of_the_day(tx: AsyncConnection, practice: Any, source: str, local_day:
     batch = tables.payment_batches.c
     place = (batch.practice_id == practice.practice_id, batch.source == source, batch.local_day == local_day)
     open_one = select(batch.batch_id).where(*place, batch.route == Route.EPAYMENT, batch.state == BatchState.OPEN).with_for_update()
-    # The counter's row is the lock that keeps two captures from opening two batches of a day.
-    number = None
     found = (await tx.execute(open_one)).scalar_one_or_none()
     if found is None:
-        number = await next_number(tx, practice.practice_id, "batch")
+        # The deposits' counter is the lock that keeps two captures from opening two batches of a day. It counts only for the one that opens.
+        await _count(tx, practice.practice_id, "deposit", 0)
         found = (await tx.execute(open_one)).scalar_one_or_none()
     if found is not None:
         return str(found)
-    assert number is not None
     made = await _insert_deposit(
         tx, practice.practice_id, local_day, practice.portal_bank_account_id, 0, DepositType.CARD, False, "", SYSTEM_USERS[source]
     )
+    number = await next_number(tx, practice.practice_id, "batch")
     return await _insert_batch(
         tx, practice.practice_id, number, made, 1, 0, Route.EPAYMENT, None, "", SYSTEM_USERS[source], source=source, local_day=local_day
     )

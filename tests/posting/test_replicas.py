@@ -1,14 +1,17 @@
 """Two replicas at one moment: their transactions are opened in the order in which they could miss each other."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deploy.local.verify.facts import Facts
 from deploy.local.verify.money import credits_equal_payments
 from services.posting import batches, jobs
+from services.posting.domain.batch import DepositType
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
 from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import CREDIT_STATE
@@ -48,3 +51,44 @@ async def test_credit_is_summed_up_with_what_another_transaction_brings_meanwhil
     assert (state.credit_cents, state.version) == (110, 2)
     kept = {table: [dict(row._mapping) for row in await rows(posting, f"SELECT * FROM {table}")] for table in ("payments", "credits")}
     assert not list(credits_equal_payments(Facts({"posting": kept})))
+
+
+async def by_hand(tx: AsyncConnection) -> str:
+    return await batches.create_deposit(
+        tx, "7", deposit_date=DAY, today=DAY, bank_account_id="b1", amount_cents=100, kind=DepositType.CHECK, by_site=False, notes="",
+        target_cents=100, check_number="1", user="mchen",
+    )  # fmt: skip
+
+
+async def of_the_day(tx: AsyncConnection) -> str:
+    [home] = (await batches.practices(tx, ["7"])).values()
+    return await batches.of_the_day(tx, home, "portal", DAY)
+
+
+async def opening(posting: Posting, work: Callable[[AsyncConnection], Awaitable[str]]) -> str:
+    async with posting.worker.begin() as tx:
+        return await work(tx)
+
+
+@pytest.mark.parametrize("work", [by_hand, of_the_day])
+async def test_a_deposit_and_its_batch_take_their_numbers_in_one_order(posting: Posting, work: Callable[[AsyncConnection], Awaitable[str]]) -> None:
+    """One that had a batch's number while it waits for a deposit's would wait for ever for another in the other order."""
+    await opening(posting, by_hand)
+    async with posting.worker.begin() as mine:
+        await batches.next_number(mine, "7", "deposit")
+        other = asyncio.create_task(opening(posting, work))
+        await blocked(posting.worker)
+        await mine.exec_driver_sql("SELECT 1 FROM numbers WHERE kind = 'batch' FOR UPDATE NOWAIT")
+    assert await other
+
+
+@pytest.mark.req("RP-20")
+async def test_two_captures_that_open_the_day_open_one_batch_and_use_one_number(posting: Posting) -> None:
+    async with posting.worker.begin() as mine:
+        batch_id = await of_the_day(mine)
+        other = asyncio.create_task(opening(posting, of_the_day))
+        await blocked(posting.worker)
+    assert await other == batch_id
+    await opening(posting, by_hand)
+    assert [row.number for row in await rows(posting, "SELECT number FROM payment_batches ORDER BY number")] == [20001, 20002]
+    assert [row.number for row in await rows(posting, "SELECT number FROM deposits ORDER BY number")] == [20001, 20002]
