@@ -1,12 +1,15 @@
 """What posting reads, and which handler takes it in."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.posting import tables
+from services.posting import batches, tables
 from services.posting.handlers import claims, money
 from shared import state, waiting
+from shared.clock import Clock
+from shared.db import Database
 from shared.events.contracts import CONTRACT_CHARGED
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED, PATIENT_STATE, PatientState
 from shared.events.invoicing import CLAIM_CORRECTED, CLAIM_REDROPPED, PRACTICE_STATE, PracticeState
@@ -21,15 +24,33 @@ def register(service: Service) -> None:
     """Two subscriptions: a flood of claims does not hold up money."""
     billed, voided, redropped = claims.handlers(service.clock)
     captured, charged = money.handlers(service.clock)
-    by_topic = {PAYMENT_CAPTURED.name: captured, CONTRACT_CHARGED.name: charged}
 
     async def practice(tx: AsyncConnection, messages: list[Message[PracticeState]]) -> None:
         kept = await state.keep_newer(tx, tables.practices, [_practice(message.body) for message in messages if message.body])
-        for message in await waiting.take(tx, FACTS, {f"practice/{row['practice_id']}" for row in kept}):
-            await by_topic[message.topic.name](tx, [message])
+        await _again(tx, service.clock, {row["practice_id"] for row in kept})
 
     service.consume("claims", {CLAIM_BILLED: billed, CLAIM_CORRECTED: billed, CLAIM_VOIDED: voided, PATIENT_STATE: _patients})
     service.consume("facts", {PRACTICE_STATE: practice, PAYMENT_CAPTURED: captured, CONTRACT_CHARGED: charged, CLAIM_REDROPPED: redropped})
+
+
+async def retry_waiting(db: Database, clock: Clock) -> int:
+    """Posts money that waited for a practice that is there by now; returns how many messages.
+
+    It is left waiting where it came while another replica stored the practice: neither saw the other. A write-off waits under its
+    claim's lock, so whoever brings the claim's content sees it.
+    """
+    async with db.begin() as tx:
+        wanted = {need.removeprefix("practice/") for need in await waiting.needs(tx, FACTS) if need.startswith("practice/")}
+        return await _again(tx, clock, await batches.practices(tx, wanted))
+
+
+async def _again(tx: AsyncConnection, clock: Clock, practice_ids: Collection[str]) -> int:
+    """Money that waited for these practices, as one batch of each topic."""
+    captured, charged = money.handlers(clock)
+    taken = await waiting.take(tx, FACTS, {f"practice/{practice_id}" for practice_id in practice_ids})
+    for topic, handler in ((PAYMENT_CAPTURED, captured), (CONTRACT_CHARGED, charged)):
+        await handler(tx, [message for message in taken if message.topic is topic])
+    return len(taken)
 
 
 async def _patients(tx: AsyncConnection, messages: list[Message[PatientState]]) -> None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from services.posting import batches, tables
+from services.posting import batches, consumers, tables
 from shared.clock import Clock, local_date
 from shared.db import Database
 from shared.service import Service
@@ -10,6 +10,7 @@ from shared.service import Service
 
 def register(service: Service) -> None:
     service.job("close e-payment batches", 5, lambda: close_days(service.worker, service.clock))
+    service.job("waiting", 5, lambda: consumers.retry_waiting(service.worker, service.clock))
 
 
 async def close_days(worker: Database, clock: Clock) -> int:

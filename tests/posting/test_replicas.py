@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deploy.local.verify.facts import Facts
 from deploy.local.verify.money import credits_equal_payments
-from services.posting import batches, jobs
+from services.posting import batches, consumers, jobs
 from services.posting.domain.batch import DepositType
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
+from shared.events.invoicing import PRACTICE_STATE
 from shared.events.portal import PAYMENT_CAPTURED
-from shared.events.posting import CREDIT_STATE
+from shared.events.posting import CREDIT_STATE, PAYMENT_STATE
+from tests.notifier.conftest import practice
 from tests.posting.conftest import Posting, billed, captured, voided
 from tests.together import blocked
 
@@ -51,6 +55,22 @@ async def test_credit_is_summed_up_with_what_another_transaction_brings_meanwhil
     assert (state.credit_cents, state.version) == (110, 2)
     kept = {table: [dict(row._mapping) for row in await rows(posting, f"SELECT * FROM {table}")] for table in ("payments", "credits")}
     assert not list(credits_equal_payments(Facts({"posting": kept})))
+
+
+@pytest.mark.req("EP-21", part="posted with no hand, the invoice closes")
+async def test_money_that_came_while_another_replica_stored_its_practice_is_posted(posting: Posting) -> None:
+    async with posting.worker.begin() as mine:
+        await posting.hand(mine, PAYMENT_CAPTURED, replace(captured("p1", {"c9": 100}), practice_id="8"))
+        assert await consumers.retry_waiting(posting.worker, posting.clock) == 0
+        await posting.give(PRACTICE_STATE, replace(practice(), practice_id="8"))
+    assert await posting.said(PAYMENT_STATE) == []
+    assert await consumers.retry_waiting(posting.worker, posting.clock) == 1
+    assert [(said.practice_id, said.payment_id, said.parts_posted) for said in await posting.said(PAYMENT_STATE)] == [("8", "p1", 1)]
+    assert await rows(posting, "SELECT * FROM waiting") == []
+
+
+async def test_what_waits_is_tried_again_by_itself(app: FastAPI) -> None:
+    assert "waiting" in {job.name for job in app.state.service.jobs}
 
 
 async def by_hand(tx: AsyncConnection) -> str:
