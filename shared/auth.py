@@ -29,12 +29,12 @@ SCHEME = "Bearer "
 ROLES: Mapping[str, frozenset[str]] = {
     role: frozenset(permissions.split())
     for role, permissions in {
-        "billing_admin": "accounts:read accounts:write holds:work billing:run contacts:read contacts:write claims:read"
+        "billing_admin": "accounts:read accounts:write holds:read holds:work billing:run contacts:read contacts:write claims:read"
         " payments:read contracts:read mails:read",
         "poster": "accounts:read claims:read payments:read payments:post",
         "posting_manager": "accounts:read claims:read payments:read payments:post mails:read",
         "front_desk": "accounts:read contracts:read contracts:write payments:read",
-        "auditor": "accounts:read contacts:read claims:read payments:read contracts:read mails:read",
+        "auditor": "accounts:read holds:read contacts:read claims:read payments:read contracts:read mails:read",
         "practice_admin": "accounts:read accounts:write billing:run contacts:read contacts:write settings:write claims:read"
         " payments:read contracts:read mails:read",
     }.items()

@@ -7,7 +7,7 @@ from shared.web.frame import Link
 AREAS: tuple[tuple[str, str, str, str], ...] = (
     ("Accounts", "invoicing", "accounts", "accounts:read"),
     ("Invoices", "invoicing", "invoices", "accounts:read"),
-    ("Holds", "invoicing", "holds", "holds:work"),
+    ("Holds", "invoicing", "holds", "holds:read"),
     ("Work list", "invoicing", "unpaid", "claims:read"),
     ("Money", "posting", "money", "payments:read"),
     ("Agreements", "contracts", "agreements", "contracts:read"),

@@ -144,6 +144,18 @@ async def test_a_case_of_a_later_page_of_the_queue_stays_on_that_page(app: FastA
         assert refused.status_code == 422 and queued(refused) == ["c3"]
 
 
+@pytest.mark.req("PF-08", part="the auditor reads")
+async def test_an_auditor_reads_the_hold_queue_and_decides_nothing(app: FastAPI, house: House) -> None:
+    await house.bill(claim("c1", cents=(10000, 8500)))
+    await house.run()
+    await house.dispute()
+    async with signed_in(app, "auditor") as browser:
+        answer = await browser.get("/staff/p1/holds/c1")
+        assert "The charge is not the rate agreed in the contract." in answer.text and "100.00" in answer.text
+        assert "Save and re-drop" not in answer.text and "<input" not in answer.text.split("<main", 1)[1]
+        assert (await browser.post("/staff/p1/holds/c1", data={"do": "redrop"})).status_code == 403
+
+
 @pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_staff_work_a_case_to_its_end(app: FastAPI, house: House) -> None:
     await house.bill(claim("c1", cents=(10000, 8500)))

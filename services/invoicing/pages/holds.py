@@ -20,6 +20,7 @@ from shared.web import page, redirect
 from shared.web.show import plural, short_day
 
 PAGE = 50
+Reader = Annotated[Staff, Depends(staff("holds:read"))]
 Worker = Annotated[Staff, Depends(staff("holds:work"))]
 
 
@@ -28,15 +29,16 @@ def make_router(service: Service) -> APIRouter:
     db, clock = service.app, service.clock
 
     @router.get("")
-    async def queue(request: Request, practice_id: str, who: Worker, cursor: str = "") -> Response:
-        return await show(request, practice_id, None, cursor)
+    async def queue(request: Request, practice_id: str, who: Reader, cursor: str = "") -> Response:
+        return await show(request, who, practice_id, None, cursor)
 
     @router.get("/{claim_id:path}")
-    async def case(request: Request, practice_id: str, claim_id: str, who: Worker, cursor: str = "") -> Response:
-        return await show(request, practice_id, claim_id, cursor)
+    async def case(request: Request, practice_id: str, claim_id: str, who: Reader, cursor: str = "") -> Response:
+        return await show(request, who, practice_id, claim_id, cursor)
 
     async def show(
         request: Request,
+        who: Staff,
         practice_id: str,
         claim_id: str | None,
         cursor: str = "",
@@ -56,7 +58,7 @@ def make_router(service: Service) -> APIRouter:
             request, "holds.html.j2", status=422 if errors else 200, where="Holds", queue=queue, cursor=cursor, case=found,
             chosen=claim_id is not None, values=typed(found, form) if found else {}, errors=errors or {},
             reasons={code: words for code, (words, _) in rules.REASONS.items()}, acts=lambda due: act_badge(due, today),
-            counts=shown, practice_id=practice_id,
+            counts=shown, practice_id=practice_id, worker=who.may("holds:work"),
         )  # fmt: skip
 
     @router.post("/{claim_id:path}")
@@ -67,7 +69,7 @@ def make_router(service: Service) -> APIRouter:
             found = await case_of(tx, await practices.get(tx, practice_id), key, now, form)
         decision, errors = decision_of(found, form)
         if errors or form.get("do") == "show":
-            return await show(request, practice_id, claim_id, cursor, form, errors)
+            return await show(request, who, practice_id, claim_id, cursor, form, errors)
         try:
             async with db.begin(practice_id) as tx:
                 if form.get("do") == "keep":
@@ -75,7 +77,7 @@ def make_router(service: Service) -> APIRouter:
                 else:
                     await holds.redrop(tx, now, key, decision, who.user_name)
         except Refused as error:
-            return await show(request, practice_id, claim_id, cursor, form, {"": str(error)})
+            return await show(request, who, practice_id, claim_id, cursor, form, {"": str(error)})
         at = f"?{urlencode({'cursor': cursor})}" if cursor else ""  # the page of the queue that the case was opened from
         if form.get("do") == "keep":
             return redirect(request, f"{request.url.path}{at}", "Saved.", "The claim stays on HOLD until it is re-dropped.")
