@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import inbox, outbox, parking, telemetry
 from shared.clock import Clock
-from shared.db import Database, passing
+from shared.db import Database, cause, passing
 from shared.events import Topic
 from shared.messages import Handler, Message, read
 
@@ -105,19 +106,22 @@ class Consumption:
         if self.commits:
             await self.commits
 
-    async def store(self, records: Sequence[Any]) -> None:
+    async def store(self, records: Sequence[Any], again: bool = True) -> None:
         """Stores a batch, or its halves, or parks the one record that cannot be stored."""
         try:
             await self.transact(records)
         except Exception as error:
             if passing(error):
                 raise
-            if len(records) == 1:
-                await self._park(records[0], error)
-            else:
+            if len(records) > 1:
                 middle = len(records) // 2
                 await self.store(records[:middle])
                 await self.store(records[middle:])
+            elif again and isinstance(cause(error), asyncpg.UniqueViolationError):
+                # The member that had the partition before may have stored the same row at this moment; the second look sees it.
+                await self.store(records, again=False)
+            else:
+                await self._park(records[0], error)
 
     async def _park(self, record: Any, error: Exception) -> None:
         trace = (dict(record.headers).get("traceparent") or b"").decode(errors="replace")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared import ids, kafka, parking
@@ -16,6 +16,7 @@ from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_VOIDED
 from shared.kafka import Consumption
 from shared.messages import Message
 from tests.shared.conftest import MALFORMED, Toy, envelope
+from tests.together import blocked
 
 
 @asynccontextmanager
@@ -80,6 +81,34 @@ async def test_a_batch_of_several_messages_is_locked_before_any_handler(toy: Toy
         async with toy.worker.begin() as tx:
             await consumption.handle(tx, part)
     assert steps == ["lock 3", "held 2", "void 1", "void 1"]
+
+
+async def test_a_record_whose_row_another_member_stores_meanwhile_is_looked_at_once_more_before_it_is_parked(toy: Toy) -> None:
+    """A member that lost the partition commits what it had in hand: the one that has it now finds the row only at its second look."""
+    tries: list[str] = []
+
+    async def once(tx: Any, messages: list[Any]) -> None:
+        for message in messages:
+            tries.append(message.key)
+            if not list(await tx.exec_driver_sql(f"SELECT 1 FROM people WHERE person_id = '{message.key}'")) or message.key == "7/twice":
+                await tx.exec_driver_sql(f"INSERT INTO people (person_id) VALUES ('{message.key}')")
+
+    consumption = Consumption("invoicing", ids.new(), toy.worker, toy.clock, {CLAIM_HOLD_REQUESTED: once})
+    async with toy.worker.begin() as before:
+        await before.exec_driver_sql("INSERT INTO people (person_id) VALUES ('7/once'), ('7/twice')")
+        storing = asyncio.create_task(consumption.store([_record("once")]))
+        await blocked(toy.worker)
+    await storing
+    assert (tries, await parked_rows(toy, consumption)) == (["7/once"] * 2, [])
+    await consumption.store([_record("twice")])
+    assert tries[2:] == ["7/twice"] * 2
+    assert [row.key for row in await parked_rows(toy, consumption)] == [b"7/twice"]
+
+
+def _record(claim: str) -> Any:
+    topic = CLAIM_HOLD_REQUESTED
+    value = hold(claim)
+    return ConsumerRecord(topic.name, 0, 0, 0, 0, f"7/{claim}".encode(), value, None, 0, len(value), tuple(envelope(topic)))
 
 
 def _read(topic: Any, claim: str) -> tuple[Any, Any]:
