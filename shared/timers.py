@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, Date, DateTime, Index, Table, Text, delete, func, select
+from sqlalchemy import Column, Date, DateTime, Index, Table, Text, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.db import TECHNICAL, Database
+from shared.db import TECHNICAL, Database, passing
 
 Which = Literal["business", "system"]
 log = logging.getLogger(__name__)
@@ -69,8 +69,19 @@ async def set_timer(
 
 
 async def cancel_timer(tx: AsyncConnection, kind: str, practice_id: str, key: str) -> None:
-    """Removes a timer that is no longer wanted; one that has fired is gone already."""
-    await tx.execute(delete(timers).where(timers.c.kind == kind, timers.c.practice_id == practice_id, timers.c.key == key))
+    """Removes a timer that is no longer wanted; one that has fired is gone already, and one that fires at this moment is left to its handler.
+
+    So a handler decides under the lock of what the timer is about, as the caller does here.
+    """
+    # Not waited for: whoever fires it has its row and waits for what the caller has locked.
+    await tx.execute(text(_CANCEL), {"kind": kind, "practice_id": practice_id, "key": key})
+
+
+_CANCEL = """
+DELETE FROM timers WHERE (kind, practice_id, key) IN (
+  SELECT kind, practice_id, key FROM timers WHERE kind = :kind AND practice_id = :practice_id AND key = :key FOR UPDATE SKIP LOCKED
+)
+"""
 
 
 async def fire(db: Database, clock: Clock, handlers: Mapping[str, TimerHandler], limit: int = 200) -> int:
@@ -94,8 +105,9 @@ async def _fire_one(db: Database, row: Any, handler: TimerHandler) -> bool:
                 await cancel_timer(tx, row.kind, row.practice_id, row.key)
                 await handler(tx, Timer(row.kind, row.practice_id, row.key, row.due_at, row.payload))
         return True
-    except Exception:
-        log.exception("timer %s of practice %s failed; it stays due", row.kind, row.practice_id)
+    except Exception as error:
+        level = logging.WARNING if passing(error) else logging.ERROR
+        log.log(level, "timer %s of practice %s failed; it stays due", row.kind, row.practice_id, exc_info=error)
         return False
 
 

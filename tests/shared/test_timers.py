@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import select
 
 from shared import telemetry, timers
 from shared.timers import Timer, once_a_day, set_timer
 from tests.shared.conftest import Base
-from tests.together import together
+from tests.together import blocked, together
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -105,6 +106,35 @@ async def test_a_timer_that_a_neighbour_works_on_is_left_to_it(base: Base) -> No
         async with asyncio.timeout(20):  # one that waits for the neighbour would wait for ever
             assert await fire(base, Clocks()) == []
     assert len(await fire(base, Clocks())) == 1
+
+
+async def test_who_cancels_a_timer_does_not_wait_for_whoever_fires_it(base: Base) -> None:
+    """The one who fires waits for what the other has locked, and then sees that there is nothing to do."""
+    await set_one(base, "a", NOON)
+    async with base.worker.begin() as tx:
+        await tx.exec_driver_sql("INSERT INTO people (person_id) VALUES ('a')")
+
+    async def remind(tx: Any, timer: Timer) -> None:
+        await tx.exec_driver_sql("SELECT 1 FROM people FOR UPDATE")
+
+    async with base.worker.begin() as mine:
+        await mine.exec_driver_sql("SELECT 1 FROM people FOR UPDATE")
+        firing = asyncio.create_task(timers.fire(base.worker, Clocks(), {"remind": remind}))
+        await blocked(base.worker)
+        await timers.cancel_timer(mine, "remind", "7", "a")
+    assert (await firing, await left(base)) == (1, [])
+
+
+@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError(), "WARNING"), (ValueError(), "ERROR")], ids=repr)
+async def test_trouble_of_the_database_is_no_mistake_of_a_timer(base: Base, caplog: pytest.LogCaptureFixture, error: Exception, level: str) -> None:
+    await set_one(base, "a", NOON)
+
+    async def remind(tx: Any, timer: Timer) -> None:
+        raise error
+
+    assert await timers.fire(base.worker, Clocks(), {"remind": remind}) == 0
+    assert [record.levelname for record in caplog.records if record.name == "shared.timers"] == [level]
+    assert await left(base) == ["a"]
 
 
 async def test_several_replicas_at_once_fire_each_timer_once(base: Base) -> None:
