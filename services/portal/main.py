@@ -5,7 +5,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from services.portal import consumers
+from services.portal import consumers, marks
 from services.portal.checkout import jobs, receipts
 from services.portal.checkout import pages as checkout_pages
 from services.portal.checkout.pay import Checkout
@@ -36,6 +36,7 @@ def build() -> FastAPI:
     owned.register(service)
     identity_pages.register(service)
     jobs.register(service, Checkout(service.worker, service.clock, gateway))
+    service.job("marks", 5, lambda: marks.run_once(service.worker))
     till = Checkout(service.app, service.clock, gateway)
 
     async def names() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from deploy.local import children
 from deploy.local.places import ROOT, free_port
@@ -41,7 +42,7 @@ LEE = Here("s2", "person-2", "Lee Okonkwo-Barrett", "lee@employer.example", "7",
 
 @dataclass
 class Portal:
-    """The service without a broker: `give` handles messages as one batch, `said` reads what it published, `browser` opens pages."""
+    """The service without a broker: `give` handles messages as one batch, `said` reads what it published, `run` runs a job, `browser` opens pages."""
 
     app: Database
     worker: Database
@@ -62,8 +63,17 @@ class Portal:
 
     async def give(self, topic: Topic[Any], *bodies: Any) -> None:
         async with self.worker.begin() as tx:
-            messages = [Message(topic, topic.key_of(body), ids.new(), self.clock.business(), body, None) for body in bodies]
-            await self.consumptions[topic].handlers[topic](tx, messages)
+            await self.take(tx, topic, *bodies)
+
+    async def take(self, tx: AsyncConnection, topic: Topic[Any], *bodies: Any) -> None:
+        """The same inside a transaction, as a replica that has not committed yet."""
+        messages = [Message(topic, topic.key_of(body), ids.new(), self.clock.business(), body, None) for body in bodies]
+        await self.consumptions[topic].handlers[topic](tx, messages)
+
+    async def run(self, name: str) -> int:
+        """One round of a job of the service."""
+        [job] = [each for each in self.web.state.service.jobs if each.name == name]
+        return await job.run_once()
 
     async def show(self, *invoices: Shown) -> None:
         """The states of these invoices and of their lines."""
@@ -198,7 +208,7 @@ async def enter_card(address: str, number: str = VISA) -> str:
 async def authorised(portal: Portal, *invoices: str, here: Here = PAULA, number: str = VISA) -> str:
     """An attempt of this person for these invoices, up to the confirm page; its id."""
     async with portal.browser(here) as browser:
-        (await browser.post("/employerportal/cart/add", data={"invoice": list(invoices)})).raise_for_status  # noqa: B018
+        assert (await browser.post("/employerportal/cart/add", data={"invoice": list(invoices)})).status_code == 303
         started = await browser.post("/employerportal/cart/pay", data={"once": ids.new()})
         back = await enter_card(started.headers["location"], number)
         await browser.get(back)
