@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.portal.checkout import pay, store
+from services.portal.checkout import cart, pay, store
 from services.portal.checkout.pay import Checkout
 from services.portal.checkout.states import Attempt
 from services.portal.disputes import store as disputes
@@ -31,7 +31,7 @@ class Quick:
         return Answer("captured", amount_cents, amount_cents, 0, Card("VI", "4242", 4, 2031), "A1", "ch_1")
 
     async def start(self, key: str, amount_cents: int, return_url: str, description: str, brands: Sequence[str]) -> str:
-        raise Unknown
+        return f"{key}: {amount_cents}"
 
     async def ask(self, key: str) -> Answer:
         return Answer("authorised")
@@ -111,6 +111,20 @@ async def test_the_same_confirm_pressed_in_two_tabs_charges_once(portal: Portal)
         found = await together(portal.worker, n, pay.confirm(till, "7", attempt_id), pay.confirm(till, "7", attempt_id))
         assert stranger(found) == []
         assert len(await portal.rows(f"SELECT 1 FROM payments WHERE payment_id = '{attempt_id}'")) == 1
+
+
+@pytest.mark.req("EP-13", "EP-14")
+async def test_proceed_to_payment_pressed_twice_at_once_is_one_attempt_that_supersedes_the_one_before(portal: Portal):
+    till = Checkout(portal.app, portal.clock, Quick())
+    await shown(portal, "1a")
+    async with portal.app.begin("7") as tx:
+        await cart.add(tx, PAULA, ["1a"])
+    for n in range(ROUNDS // 10):
+        attempt_id = ids.new()
+        found = await together(portal.worker, n, *(pay.start(till, PAULA, attempt_id, "http://back", "Saltmarsh") for _ in range(2)))
+        assert found == [f"{attempt_id}: 16500"] * 2
+        assert [row.attempt_id for row in await portal.rows("SELECT attempt_id FROM attempts WHERE state = 'started'")] == [attempt_id]
+        assert [row.key for row in await portal.rows("SELECT key FROM timers")] == [attempt_id]
 
 
 @pytest.mark.req("EP-14", "EP-16")

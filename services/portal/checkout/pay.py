@@ -53,12 +53,9 @@ async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, pr
     async with till.db.begin(here.practice_id) as tx:
         known = await store.find(tx, here.practice_id, attempt_id)
         if known is None:
-            for other in await store.others(tx, here.practice_id, here.person_id, here.account_id):
-                await _let_go(tx, other, now, "superseded")
             basket = await cart.read(tx, here)
             if not basket.items:
                 raise NothingToPay
-            await cart.saw(tx, here, basket)
             head = {
                 "practice_id": here.practice_id,
                 "attempt_id": attempt_id,
@@ -71,8 +68,13 @@ async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, pr
                 "started_at": now,
                 "trace": telemetry.traceparent(),
             }
-            await store.add(tx, head, [(item.invoice, item.payable) for item in basket.items])
-            await timers.set_timer(tx, TIMER, here.practice_id, attempt_id, now + UNCONFIRMED, clock="system")
+            if await store.add(tx, head, [(item.invoice, item.payable) for item in basket.items]):
+                for other in await store.others(tx, head):
+                    await _let_go(tx, other, now, "superseded")
+                await cart.saw(tx, here, basket)
+                await timers.set_timer(tx, TIMER, here.practice_id, attempt_id, now + UNCONFIRMED, clock="system")
+            else:  # the form was pressed twice at once
+                known = await store.find(tx, here.practice_id, attempt_id)
         amount = known.amount_cents if known else basket.cents
     return await till.gateway.start(attempt_id, amount, return_url, practice_name, BRANDS)
 

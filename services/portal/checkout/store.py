@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.checkout.states import Attempt, move
@@ -50,10 +51,11 @@ async def traces_of(tx: AsyncConnection, practice_id: str, attempt_id: str) -> l
     return list((await tx.execute(found.order_by(claim.claim_id).limit(MOST_LINKS))).scalars())
 
 
-async def add(tx: AsyncConnection, head: dict[str, Any], asked: Iterable[tuple[Any, Payable]]) -> None:
-    """A new attempt with the invoices and claims that it asks for."""
+async def add(tx: AsyncConnection, head: dict[str, Any], asked: Iterable[tuple[Any, Payable]]) -> bool:
+    """A new attempt with the invoices and claims that it asks for; False where it is there already."""
     key = {"practice_id": head["practice_id"], "attempt_id": head["attempt_id"]}
-    await tx.execute(insert(attempts).values(head))
+    if (await tx.execute(upsert(attempts).values(head).on_conflict_do_nothing())).rowcount == 0:
+        return False
     pairs = list(asked)
     await tx.execute(
         insert(attempt_invoices),
@@ -88,6 +90,7 @@ async def add(tx: AsyncConnection, head: dict[str, Any], asked: Iterable[tuple[A
             for line in can.lines
         ],
     )
+    return True
 
 
 async def take(tx: AsyncConnection, practice_id: str, attempt_id: str) -> None:
@@ -114,12 +117,11 @@ async def note(tx: AsyncConnection, attempt: Any, **values: Any) -> None:
     await tx.execute(update(attempts).where(*_is(attempts, attempt.practice_id, attempt.attempt_id)).values(values))
 
 
-async def others(tx: AsyncConnection, practice_id: str, person_id: str, account_id: str) -> Sequence[Any]:
-    """A person's attempts for this account that are not submitted yet, locked: a new one supersedes them."""
+async def others(tx: AsyncConnection, new: dict[str, Any]) -> Sequence[Any]:
+    """The person's other attempts for the account that are not submitted yet, locked: a new one supersedes them."""
     found = select(attempts).where(
-        attempts.c.practice_id == practice_id,
-        attempts.c.account_id == account_id,
-        attempts.c.person_id == person_id,
+        *(attempts.c[name] == new[name] for name in ("practice_id", "account_id", "person_id")),
+        attempts.c.attempt_id != new["attempt_id"],
         attempts.c.state.in_([Attempt.STARTED.value, Attempt.READY.value]),
     )
     return (await tx.execute(found.order_by(attempts.c.attempt_id).with_for_update())).all()
