@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 from shared.settings import Settings
 
 _tracer = trace.get_tracer("billfold")
+# What PostgreSQL adds to an error: the row it is about, with people's names and money.
+_DETAIL = re.compile(r"^DETAIL: .*?(?=^(?:HINT:|\[SQL|Traceback|The above|  File|\s*$)|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def start(service: str, settings: Settings) -> None:
@@ -34,7 +37,7 @@ def start(service: str, settings: Settings) -> None:
         provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=20_000, schedule_delay_millis=1_000))
     trace.set_tracer_provider(provider)
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines(service))
+    handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "aiokafka.consumer.subscription_state", "uvicorn.access", "opentelemetry.exporter"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -42,7 +45,7 @@ def start(service: str, settings: Settings) -> None:
     logging.getLogger("faststream").addFilter(lambda record: "auto create" not in record.getMessage().lower())
 
 
-class _JsonLines(logging.Formatter):
+class JsonLines(logging.Formatter):
     """One JSON object per line, with the trace it belongs to. Messages hold ids only, never personal data."""
 
     def __init__(self, service: str) -> None:
@@ -61,7 +64,7 @@ class _JsonLines(logging.Formatter):
         if context.is_valid:
             line["trace_id"] = format(context.trace_id, "032x")
         if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+            line["error"] = _DETAIL.sub("", self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 

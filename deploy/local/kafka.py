@@ -1,6 +1,8 @@
 """Apache Kafka without Docker: one KRaft node from pinned jars, on the Java runtime of a wheel."""
 
+import fcntl
 import hashlib
+import shutil
 import signal
 import socket
 import struct
@@ -8,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local import children
+from deploy.local.places import home
 
 BROKER = "org.apache.kafka:kafka_2.13:4.3.1"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # resolved apart: together, its parent would replace versions of the broker's
@@ -25,18 +28,39 @@ class Kafka:
 
 
 def jars() -> list[Path]:
-    """The jars of the broker, from the local Maven cache or Maven Central. One that is not pinned, missing or different stops the start."""
-    import jgo  # here, because only those who start a broker have it
+    """The jars of the broker, from the local Maven cache or Maven Central. One that is not pinned, missing or different stops the start.
 
-    by_name = {Path(p).name: Path(p) for coordinates in (BROKER, LOGGING) for p in jgo.build(coordinates).all_jars}
-    paths = [by_name[name] for name in sorted(by_name)]
+    They are copied into a folder of this checkout, one start at a time: the resolver takes its own folder apart while others may use it.
+    """
+    place = home() / "kafka-jars"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if {path.name for path in place.glob("*.jar")} != pinned(PINS).keys():
+            _fetch(place)
+    paths = sorted(place.glob("*.jar"))
     check(paths, PINS)
     return paths
 
 
+def _fetch(place: Path) -> None:
+    import jgo  # here, because only those who start a broker have it
+
+    for old in place.glob("*.jar"):
+        old.unlink()
+    for coordinates in (BROKER, LOGGING):
+        for jar in jgo.build(coordinates).all_jars:
+            Path(shutil.copy(jar, place / "copying")).rename(place / Path(jar).name)
+
+
+def pinned(pins: Path) -> dict[str, str]:
+    """The digest by file name of a list in the form of sha256sum."""
+    return {name: digest for digest, name in (line.split() for line in pins.read_text().splitlines())}
+
+
 def check(paths: list[Path], pins: Path) -> None:
-    """Compare files with a list in the form of sha256sum; SystemExit names every file that is changed, not in the list, or missing."""
-    wanted = {name: digest for digest, name in (line.split() for line in pins.read_text().splitlines())}
+    """Compare files with such a list; SystemExit names every file that is changed, not in the list, or missing."""
+    wanted = pinned(pins)
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:

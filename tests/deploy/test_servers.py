@@ -43,6 +43,13 @@ def test_a_jar_that_is_changed_added_or_missing_stops_the_broker_and_is_named(tm
     assert all(name in words for name in ("changed.jar", "extra.jar", "missing.jar"))
 
 
+def test_a_start_leaves_alone_the_jars_that_others_use() -> None:
+    def seen() -> list[tuple[Path, int, int]]:
+        return [(path, path.stat().st_ino, path.stat().st_mtime_ns) for path in kafka_server.jars()]
+
+    assert seen() == seen()
+
+
 async def test_the_broker_delivers_what_was_sent_and_makes_no_topic_by_itself(kafka: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
