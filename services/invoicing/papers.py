@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ RECENT = timedelta(days=30)
 WIDE, ZERO_WIDTH = 13, "\u200b"
 HOW = {"payment": "Card", "check": "Check"}
 TOTALS = ("charged", "paid", "adjusted", "transferred_in", "transferred_out", "balance", "held")
+CORRECTIONS = ("claim_version", "claim_revision", "adjusted_cents")
 KINDS = {"image/png": "logo.png", "image/jpeg": "logo.jpg"}
 
 
@@ -44,7 +45,11 @@ async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> pra
     """The PDF of a sending, printed now if the job has not come to it yet; None where there is no such sending."""
     where = {"practice_id": practice_id, "invoice_id": invoice_id, "no": no}
     async with db.begin(practice_id) as tx:
-        found = text("SELECT frozen, document_id FROM issue WHERE practice_id = :practice_id AND invoice_id = :invoice_id AND no = :no")
+        found = text(
+            "SELECT i.frozen, i.document_id, before.frozen->'lines' AS lines_before FROM issue i"
+            " LEFT JOIN issue before ON before.practice_id = i.practice_id AND before.invoice_id = i.invoice_id AND before.no = i.no - 1"
+            " WHERE i.practice_id = :practice_id AND i.invoice_id = :invoice_id AND i.no = :no"
+        )
         row = (await tx.execute(found, where)).one_or_none()
         if row is None:
             return None
@@ -53,7 +58,7 @@ async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> pra
         logo_id = row.frozen["practice"]["brand"]["logo_id"]
         logo = await practices.get_document(tx, practice_id, logo_id) if logo_id else None
     files = {KINDS[logo.media_type]: logo.bytes} if logo else {}
-    content = await pdf.render(TEMPLATE, contents(row.frozen, no, next(iter(files), None)), files)
+    content = await pdf.render(TEMPLATE, contents(row.frozen, no, next(iter(files), None), row.lines_before or ()), files)
     name = f"invoice-{row.frozen['invoice']['number']}-{no}.pdf"
     async with db.begin(practice_id) as tx:
         document_id = await practices.add_document(tx, practice_id, name, "application/pdf", content)
@@ -66,8 +71,11 @@ async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> pra
         return await practices.get_document(tx, practice_id, chosen)
 
 
-def contents(frozen: Mapping[str, Any], no: int, logo: str | None) -> dict[str, Any]:
-    """What the typst source prints, in words and cents: pure, so that a paper can be tried without a database."""
+def contents(frozen: Mapping[str, Any], no: int, logo: str | None, lines_before: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What the typst source prints, in words and cents: pure, so that a paper can be tried without a database.
+
+    `lines_before` are those of the sending before.
+    """
     practice, account, invoice = frozen["practice"], frozen["account"], frozen["invoice"]
     issue = next(each for each in invoice["issues"] if each["no"] == no)
     on = date.fromisoformat(issue["on"])
@@ -87,6 +95,7 @@ def contents(frozen: Mapping[str, Any], no: int, logo: str | None) -> dict[str, 
         "number": invoice["number"],
         "no": no,
         "corrected": issue["kind"] == "reissued",
+        "change": corrected_since(lines, lines_before, no - 1),
         "overdue": issue["kind"] == "overdue_again",
         "facts": [
             ["First billed", day(date.fromisoformat(invoice["first_billed_on"]))],
@@ -128,6 +137,17 @@ def _claim(line: Mapping[str, Any]) -> dict[str, Any]:
             for each in line["charges"]
         ],
     }
+
+
+def corrected_since(lines: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], no: int) -> str:
+    """Which claims have other content or adjustments than on sending `no`, in words; nothing where there are none."""
+    then = {line["line_id"]: line for line in before}
+    pairs = [(line, then[line["line_id"]]) for line in lines if line["line_id"] in then]
+    changed = [line["claim_id"] for line, old in pairs if any(line[name] != old[name] for name in CORRECTIONS)]
+    if not changed:
+        return ""
+    who = f"Claim {changed[0]} was" if len(changed) == 1 else f"{len(changed)} claims were"
+    return f"{who} corrected after sending {no}."
 
 
 def breakable(claim_id: str) -> str:

@@ -228,7 +228,8 @@ def test_a_release_closes_holds_of_its_own_up_to_its_version_and_the_dispute_it_
 
 
 @pytest.mark.parametrize(("marks", "version", "expected"), [
-    (Marks(), 3, True), (Marks(hold_version=3), 3, None), (Marks(redrop_version=4), 3, False), (Marks(hold_version=2, redrop_version=2), 3, True), (Marks(redrop_version=3), 3, False),
+    (Marks(), 3, True), (Marks(hold_version=3), 3, None), (Marks(redrop_version=4), 3, False), (Marks(hold_version=2, redrop_version=2), 3, True),
+    (Marks(redrop_version=3), 3, False),
 ])  # fmt: skip
 def test_a_hold_request_counts_by_version(marks: Marks, version: int, expected: bool | None) -> None:
     assert hold.pm_hold(marks, version) is expected

@@ -16,7 +16,7 @@ from services.invoicing.domain.claim import as_billed
 from services.invoicing.domain.invoice import Fact, Totals
 from services.invoicing.domain.line import Case, entries, line_state, renumbered
 from services.invoicing.domain.money import Money
-from services.invoicing.papers import TEMPLATE, breakable, contents, recent_payments
+from services.invoicing.papers import TEMPLATE, breakable, contents, corrected_since, recent_payments
 from services.invoicing.store import plain
 from shared import pdf
 from shared.events.ingress import CLAIM_BILLED
@@ -88,6 +88,19 @@ def test_a_paper_shows_what_was_frozen_and_its_recent_payments() -> None:
     shown = contents(kept, 1, None)
     assert shown["portal"] == "pay.example/employerportal/login"
     assert (shown["claims"][0]["charged"], shown["totals"]["balance"], shown["corrected"]) == (18500, 18500, False)
+
+
+@pytest.mark.req("EP-27")
+@pytest.mark.parametrize(("changes", "words"), [
+    ([{}], ""),
+    ([{"claim_revision": 1}], "Claim V00248099E02 was corrected after sending 1."),
+    ([{"adjusted_cents": 500}, {"claim_version": 2}, {}], "2 claims were corrected after sending 1."),
+    ([{"paid_cents": 500}], ""),
+])  # fmt: skip
+def test_a_later_sending_names_what_was_corrected_since_the_one_before(changes: list[dict[str, Any]], words: str) -> None:
+    line = frozen()["lines"][0]
+    before = [line | {"line_id": str(n)} for n in range(len(changes))]
+    assert corrected_since([line | {"line_id": "new"}, *(old | change for old, change in zip(before, changes, strict=True))], before, 1) == words
 
 
 @pytest.mark.req("EP-27")
