@@ -49,11 +49,13 @@ def make_app(
     *,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     checks: Mapping[str, Check] | None = None,
+    trouble: Callable[[], str | None] = lambda: None,
     form_targets: Sequence[str] = (),
 ) -> FastAPI:
     """The application of one service, with static files, `/health/live`, `/health/ready`, `/metrics` and every guard against misuse.
 
-    `checks` are asked by readiness. `form_targets` are other origins to which a form may lead (the card processor, the sign-in provider).
+    `checks` are asked by readiness; while `trouble` names something, all but health, metrics and static files is 503.
+    `form_targets` are other origins to which a form may lead (the card processor, the sign-in provider).
     Bodies may have 1 MiB; `@uploads` on an endpoint allows files of 10 MiB.
     """
     app = FastAPI(title=web.service, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -61,7 +63,7 @@ def make_app(
     app.add_exception_handler(HTTPException, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_bad_values)
     app.add_exception_handler(SeeOther, _on_see_other)
-    app.add_middleware(Gate, web=web, form_targets=tuple(form_targets))
+    app.add_middleware(Gate, web=web, trouble=trouble, form_targets=tuple(form_targets))
 
     everybody = [Depends(public)]
 

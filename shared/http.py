@@ -117,11 +117,13 @@ async def answer_problem(request: Request, problem: Problem) -> Response:
 
 
 class Gate:
-    """Stands around every request: refuses forms from elsewhere, sets security headers and cookies, answers our own mistakes in words."""
+    """Stands around every request: refuses forms from elsewhere and whatever comes before the service can work, sets security headers
+    and cookies, answers our own mistakes in words."""
 
-    def __init__(self, app: ASGIApp, web: Web, form_targets: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, web: Web, trouble: Callable[[], str | None], form_targets: tuple[str, ...]) -> None:
         self.app = app
         self.web = web
+        self.trouble = trouble
         self.targets = " ".join(["'self'", *("{0.scheme}://{0.netloc}".format(urlsplit(target)) for target in form_targets)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +153,9 @@ class Gate:
     async def _answer(self, request: Request, send: Send, started: Callable[[], bool]) -> None:
         scope, receive = request.scope, request.receive
         try:
-            if _from_elsewhere(scope["method"], request.headers):
+            if self.trouble():  # readiness says what it is
+                await (await answer_problem(request, _not_now()))(scope, receive, send)
+            elif _from_elsewhere(scope["method"], request.headers):
                 refusal = Problem(403, "This form was sent from another site", "Open the page here and send it again.")
                 await (await answer_problem(request, refusal))(scope, receive, send)
             else:
@@ -195,10 +199,14 @@ def mistake_number() -> str:
     return f"{digits[:4]} {digits[4:]}"
 
 
+def _not_now(**fields: Any) -> Problem:
+    return Problem(503, detail="Please try again in a minute.", headers={"Retry-After": "30"}, **fields)
+
+
 def _our_mistake(error: Exception, number: str) -> Problem:
     # A database or broker that is away is no mistake of ours; the words promise less and the status tells a program to come back.
     if db.passing(error):
-        return Problem(503, detail="Please try again in a minute.", headers={"Retry-After": "30"}, number=number)
+        return _not_now(number=number)
     words = "Please try again. If it happens again, call and give this number."
     return Problem(500, "Something went wrong on our side", words, number=number)
 

@@ -82,7 +82,7 @@ class Service:
     jobs: list[Job] = field(default_factory=list)
     timer_handlers: dict[str, timers.TimerHandler] = field(default_factory=dict)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    trouble: str | None = "starting"
+    trouble: str | None = None  # what is missing before anything runs or is answered
 
     def consume(self, group: str, handlers: Mapping[Topic[Any], Handler], *, batch: int = 500, lock: Handler | None = None) -> None:
         """One subscription of the service: these topics, each with its handler; `group` is named `<service>.<group>`."""
@@ -109,7 +109,8 @@ class Service:
     ) -> FastAPI:
         """The application: routers, staff sign-in, health. `practices` answers practice id → name; `home` is where the bare address leads."""
         checks = {"database": self._database, "schema": self._schema, "consumers": self._consumers, "relay": self._relay}
-        app = make_app(self.web, lifespan=self._lifespan, checks=checks, form_targets=[self.settings.oidc_issuer, *form_targets])
+        targets = [self.settings.oidc_issuer, *form_targets]
+        app = make_app(self.web, lifespan=self._lifespan, checks=checks, trouble=lambda: self.trouble, form_targets=targets)
         app.state.service = self
         provider = Provider(self.settings.oidc_issuer, self.settings.oidc_client_id, self.settings.oidc_client_secret)
         install_auth(app, Auth(self.web, provider, self.settings.public_url, self.settings.staff_links, practices))
@@ -124,6 +125,7 @@ class Service:
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.trouble = "starting"
         running = asyncio.create_task(self._run(), name="run")
         try:
             yield

@@ -15,6 +15,7 @@ from tests.containers.conftest import Stack, docker
 from tests.shared.test_consumption import until
 
 OURS = set(SERVICES)
+ANY = "/api/practices/195900/anything"
 
 
 @pytest.fixture
@@ -100,6 +101,7 @@ async def test_a_service_says_in_words_which_of_database_schema_and_broker_it_la
     await says({"schema": f"the schema is at revision 0001, this code needs {head}: run `python -m services.posting migrate`"})
     docker("restart", stack.container("posting"))
     await says({"schema": "the schema is at revision 0001", "consumers": "posting."})  # it reads nothing before the schema is there
+    assert get(stack, "posting", ANY)[0] == 503  # and answers nothing
     await connection.execute("UPDATE alembic_version SET version_num = $1", head)
     await connection.close()
     await until(ready, 60)
@@ -107,12 +109,18 @@ async def test_a_service_says_in_words_which_of_database_schema_and_broker_it_la
     await says({"consumers": "the broker does not answer"})
     docker("restart", stack.container("posting"))
     await says({"consumers": "the broker does not answer"})
+
+    async def answers() -> bool:
+        return get(stack, "posting", ANY)[0] in (401, 404)
+
+    await until(answers, 60)  # pages need no broker
     docker("start", stack.container("kafka"))
     await until(ready, 90)
     docker("stop", stack.container("postgres"))
     await says({"database": "the database does not answer"})
     docker("restart", stack.container("posting"))
     await says({"database": "the database does not answer"})
+    assert get(stack, "posting", ANY)[0] == 503
     docker("start", stack.container("postgres"))
     await until(ready, 60)
     logged = docker("logs", "--tail=50", stack.container("posting")).splitlines()

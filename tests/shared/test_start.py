@@ -1,14 +1,19 @@
 """What a service needs before it works: settings, its own database with the right roles; and when it gives itself up."""
 
+import re
 from typing import Any
 
+import asyncpg
 import pytest
+from fastapi import FastAPI
 from pydantic import ValidationError
 
+from shared.db import asyncpg_url
 from shared.service import STUCK_SECONDS, Service, Stillness
 from shared.settings import Settings
 from tests.conftest import Database as Server
-from tests.staff import environment
+from tests.shared.test_consumption import until
+from tests.staff import environment, signed_in
 
 GOOD = {
     "kafka_servers": "one:9092, two:9092",
@@ -57,11 +62,16 @@ def test_a_wrong_setting_is_named(name: str, value: Any) -> None:
 
 
 @pytest.fixture
-async def invoicing(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Service:
+async def app(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     environment("invoicing", await postgres.migrated("invoicing"), monkeypatch)
     from services.invoicing.main import build
 
-    found: Service = build().state.service
+    return build()
+
+
+@pytest.fixture
+def invoicing(app: FastAPI) -> Service:
+    found: Service = app.state.service
     return found
 
 
@@ -78,6 +88,37 @@ async def test_a_service_says_when_its_roles_are_crossed(invoicing: Service) -> 
     assert await invoicing._database_trouble() == "DATABASE_WORKER_URL signs in as a role that sees one practice at a time"
     invoicing.worker = invoicing.app
     assert await invoicing._database_trouble() == "DATABASE_APP_URL signs in as a role that row-level security does not hold"
+
+
+@pytest.mark.req("PF-05")
+async def test_before_its_schema_is_there_a_service_answers_nothing_but_how_it_is(postgres: Server, app: FastAPI, invoicing: Service) -> None:
+    """It works whole or not at all. No broker answers here, and that keeps nobody from a page."""
+    owner = await asyncpg.connect(asyncpg_url(postgres.urls("invoicing").owner))
+    head = await owner.fetchval("SELECT version_num FROM alembic_version")
+    await owner.execute("UPDATE alembic_version SET version_num = '0001'")
+
+    async def says(words: str) -> bool:
+        return (invoicing.trouble or "well").startswith(words)
+
+    async with signed_in(app, "billing_admin") as http, app.router.lifespan_context(app):
+        started = await http.get("/api/practices/p1/accounts")
+        await until(lambda: says("the schema is at revision 0001"))
+        program = await http.post("/api/practices/p1/runs", json={}, headers={"accept": "application/json"})
+        for answer in (started, program):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+            assert answer.headers["content-type"] == "application/problem+json"
+        person = await http.get("/staff/p1/accounts", headers={"accept": "text/html"})
+        assert person.status_code == 503 and "This is not available right now" in person.text
+        assert (await http.get("/health/ready")).json()["checks"]["schema"].startswith("the schema is at revision 0001")
+        sheet = re.search(r'href="(/static/[^"]+\.css)"', person.text)
+        assert sheet
+        for path in ("/health/live", "/metrics", sheet[1]):
+            assert (await http.get(path)).status_code == 200
+        await owner.execute("UPDATE alembic_version SET version_num = $1", head)
+        await owner.close()
+        await until(lambda: says("well"))
+        assert (await http.get("/api/practices/p1/accounts")).status_code == 200
+        assert (await http.get("/health/ready")).json()["checks"]["consumers"] == "the broker does not answer"
 
 
 @pytest.mark.parametrize(
