@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import func, select
 
-from services.notifier import tables
+from services.notifier import copies, tables
 from shared.auth import Staff, staff
 from shared.keyset import decode_cursor, make_page
 from shared.service import Service
@@ -47,8 +47,10 @@ def make_router(service: Service) -> APIRouter:
         counted = select(item.ended, func.count().label("count")).where(item.practice_id == practice_id, item.ended.like("skipped%"))
         async with service.app.begin(practice_id) as tx:
             found = make_page((await tx.execute(listed.order_by(order).limit(PAGE + 1))).all(), PAGE, at, lambda row: (row.mail_id,))
+            practice = await copies.practice(tx, practice_id)
             skipped = {row.ended.partition(": ")[2]: row.count for row in await tx.execute(counted.group_by(item.ended))}
-        context: dict[str, Any] = {"rows": found.items, "newer": found.newer, "older": found.older, "names": NAMES, "skipped": skipped}
+        zone = practice["zone"] if practice else "UTC"
+        context: dict[str, Any] = {"rows": found.items, "newer": found.newer, "older": found.older, "names": NAMES, "skipped": skipped, "zone": zone}
         return page(request, "mails.html.j2", where="Mails", state=state, **context)
 
     return router

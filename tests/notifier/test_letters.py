@@ -1,6 +1,6 @@
 """What stands in the mails, and what never does (NT-03); the staff page that lists them."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,8 +10,11 @@ from services.notifier.letters import _frame
 from services.notifier.main import build
 from services.notifier.render import make_env
 from shared.auth import unguarded
+from shared.events.invoicing import INVOICE_OVERDUE, PRACTICE_STATE
+from shared.events.portal import CONTACT_INVITED
 from shared.web.show import phone
-from tests.notifier.conftest import Notifier, Settings, practice
+from tests.notifier.conftest import TODAY, Notifier, Settings, contact, issued, practice
+from tests.notifier.test_mails import invited, ready
 from tests.staff import environment, signed_in
 
 FORBIDDEN = ("patient", "diagnos", "claim number", "birth", "balance of your account")
@@ -75,5 +78,15 @@ async def test_staff_see_every_mail_with_its_outcome(notifier: Notifier, postgre
     async with signed_in(app, "billing_admin") as http:
         assert "No mails yet" in (await http.get("/staff/7/mails")).text
         assert (await http.get("/staff/7/mails", params={"cursor": "nonsense"})).status_code == 400
+        person = contact(status="invited", invite_open=True)
+        await ready(notifier, person)
+        await notifier.give(PRACTICE_STATE, practice(version=2, zone="America/Los_Angeles"))
+        await notifier.give(CONTACT_INVITED, invited(notifier, person))
+        await notifier.give(INVOICE_OVERDUE, issued(kind="overdue", on=TODAY - timedelta(days=30)))
+        assert (await notifier.send(), await notifier.digests()) == (1, 0)
+        page = (await http.get("/staff/7/mails")).text
+        assert "Invitation" in page and person.email in page
+        assert "11/20/2026 6:00 AM" in page, "as the practice's clocks showed it"
+        assert "1 older than three days" in page
     await app.state.service.app.close()
     await app.state.service.worker.close()
