@@ -40,10 +40,21 @@ async def _skip_old(tx: AsyncConnection, practice_id: str, today: Any) -> None:
     await tx.execute(old.values(ended="skipped: old"))
 
 
+async def alone(tx: AsyncConnection, practice_id: str, account_id: str) -> bool:
+    """Whether this transaction is the one that makes the account's digest now.
+
+    The account is what is locked, not its items: of two who lock items one by one, each might get some, and the day's digest has room for one.
+    """
+    lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+    return bool((await tx.execute(lock, {"name": f"digest/{practice_id}/{account_id}"})).scalar_one())
+
+
 async def _account(tx: AsyncConnection, clock: Clock, practice: dict[str, Any], account_id: str) -> int:
     item = tables.items.c
     of_account = (item.practice_id == practice["practice_id"], item.account_id == account_id, item.ended.is_(None))
-    found = (await tx.execute(select(tables.items).where(*of_account).order_by(item.at).with_for_update(skip_locked=True))).all()
+    if not await alone(tx, practice["practice_id"], account_id):
+        return 0
+    found = (await tx.execute(select(tables.items).where(*of_account).order_by(item.at).with_for_update())).all()
     items = _due(found, practice, clock)
     ready = await _caught_up(tx, items)
     if not items or (len(ready) < len(items) and clock.system() - items[0].since < PATIENCE) or not ready:

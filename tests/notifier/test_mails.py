@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.notifier import decide
+from services.notifier import decide, digest
 from shared.events.invoicing import ACCOUNT_STATE, INVOICE_CLOSED, INVOICE_ISSUED, INVOICE_OVERDUE, INVOICE_STATE, PRACTICE_STATE, Issue
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT
 from shared.events.portal import CONTACT_INVITED, CONTACT_STATE, SIGNIN_CODE_REQUESTED, ContactInvited, SigninCodeRequested
@@ -64,6 +64,23 @@ async def test_one_digest_a_day_covers_all_invoices_for_each_registered_contact(
     assert "McDermott & Sons" in mail["text"] and "McDermott &amp; Sons" in mail["html"] and "10001" in mail["text"] and "10002" in mail["html"]
     assert len(await notifier.mails(two.email)) == 1 and await notifier.mails(gone.email) == []
     assert len(await notifier.said(NOTIFICATION_SENT)) == 2
+
+
+@pytest.mark.req("BX-02")
+@pytest.mark.req("EP-18", part="without preferences")
+async def test_a_digest_that_a_replica_is_about_to_make_is_not_split_by_another(notifier: Notifier) -> None:
+    person = contact()
+    await ready(notifier, person)
+    await notifier.give(INVOICE_STATE, invoice("i1"), invoice("i2"))
+    await notifier.give(INVOICE_ISSUED, issued("i1"), issued("i2"))
+    notifier.clock.move(days=1)
+    async with notifier.worker.begin() as other:  # it has locked one of the two items so far
+        assert await digest.alone(other, "7", "a1")
+        await other.exec_driver_sql("SELECT 1 FROM items WHERE invoice_id = 'i1' FOR UPDATE")
+        assert await notifier.digests() == 0
+    assert (await notifier.digests(), await notifier.send()) == (1, 1)
+    [mail] = await notifier.mails(person.email)
+    assert mail["subject"] == "Employer Portal: 2 new invoices from Saltmarsh"
 
 
 NAMES = [
