@@ -24,7 +24,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import copies, tables
-from services.notifier.letters import Letter, Skip, decide_mail
+from services.notifier.letters import Decision, Letter, Skip, decide_mail
 from services.notifier.settings import Settings
 from shared import ids, outbox, telemetry
 from shared.clock import Clock, local_date
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 ENDED = Counter("billfold_mails", "Mails by how they ended", ["template", "outcome"])
 
 AT_ONCE = 8
+REMOTE_SECONDS = 15.0  # for all steps of handing a mail over together, so that nobody is at it still when the lease is over
 LEASE = timedelta(seconds=20)  # after which a mail whose sender died is taken again
 WAIT = timedelta(seconds=1)  # for a copy that has not arrived
 TRIES = 100  # a day and more at the longest pause: a dead mail server loses nothing
@@ -87,52 +88,55 @@ class Sender:
 
     async def _safely(self, practice_id: str, mail_id: str) -> bool:
         """One mail; what is wrong with it holds up no other, and is tried again later."""
+        mail = None
         try:
-            return await self._one(practice_id, mail_id)
+            mail, decision = await self._lease(practice_id, mail_id)
+            if not isinstance(decision, Letter):
+                return isinstance(decision, Skip)
+            with telemetry.span(f"mail {mail.template}", parent=mail.trace, links=mail.facts.get("links", [])):
+                return await self._send(mail, decision)
         except Exception as error:
             if passing(error):
                 raise
             log.exception("mail %s cannot be made", mail_id)
         async with self.db.begin() as tx:
-            mail = await _take(tx, practice_id, mail_id, self.clock.system() + LEASE)
-            if mail is not None:
-                pause = min(timedelta(seconds=2 ** min(mail.attempts + 1, 12)), LONGEST_PAUSE)
-                await _change(tx, mail, attempts=mail.attempts + 1, next_try_at=self.clock.system() + pause)
+            if mail := mail or await _take(tx, practice_id, mail_id, self.clock.system()):
+                await _change(tx, mail, attempts=mail.attempts + 1, next_try_at=self.clock.system() + _pause(mail.attempts + 1))
         return False
 
-    async def _one(self, practice_id: str, mail_id: str) -> bool:
+    async def _lease(self, practice_id: str, mail_id: str) -> tuple[Any, Decision]:
+        """A mail that is nobody's, decided: one to be sent is ours for a while, one that is skipped has ended."""
         async with self.db.begin() as tx:
             mail = await _take(tx, practice_id, mail_id, self.clock.system())
             if mail is None:
-                return False
+                return None, None
             decision = await decide_mail(tx, mail, self.clock, self.settings)
+            if isinstance(decision, Letter):
+                return await _change(tx, mail, attempts=mail.attempts + 1, next_try_at=self.clock.system() + LEASE), decision
             if isinstance(decision, Skip):
                 await self._end(tx, mail, "skipped", decision.reason)
-                return True
-            again = self.clock.system() + (WAIT if decision is None else LEASE)
-            await _change(tx, mail, attempts=mail.attempts + (decision is not None), next_try_at=again)
-        if decision is None:
-            return False
-        with telemetry.span(f"mail {mail.template}", parent=mail.trace, links=mail.facts.get("links", [])):
-            return await self._send(mail, decision)
+            else:
+                await _change(tx, mail, next_try_at=self.clock.system() + WAIT)
+            return mail, decision
 
     async def _send(self, mail: Any, letter: Letter) -> bool:
         words = self._write(mail, letter)
         try:
-            if mail.channel == "sms":
-                await self._text(letter, words.get_content())
-            else:
-                await self._post(words)
+            async with asyncio.timeout(REMOTE_SECONDS):
+                if mail.channel == "sms":
+                    await self._text(letter, words.get_content())
+                else:
+                    await self._post(words)
         except Refused as error:
             return await self._finish(mail, letter, "failed", error.words)
         except (OSError, aiosmtplib.SMTPException, httpx.HTTPError) as error:
-            log.warning("mail %s not sent yet, attempt %d: %s", mail.mail_id, mail.attempts + 1, type(error).__name__)
+            log.warning("mail %s not sent yet, attempt %d: %s", mail.mail_id, mail.attempts, type(error).__name__)
             return await self._try_later(mail, letter)
         return await self._finish(mail, letter, "sent", None, words["Subject"])
 
     async def _post(self, message: EmailMessage) -> None:
         try:
-            await aiosmtplib.send(message, hostname=self.settings.smtp_host, port=self.settings.smtp_port, timeout=20)
+            await aiosmtplib.send(message, hostname=self.settings.smtp_host, port=self.settings.smtp_port, timeout=REMOTE_SECONDS)
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:  # other refusals are the server's trouble, not the mail's
             codes = [each.code for each in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error.code]
             if all(code >= 500 for code in codes):
@@ -146,31 +150,30 @@ class Sender:
         answer.raise_for_status()
 
     async def _try_later(self, mail: Any, letter: Letter) -> bool:
-        if mail.attempts + 1 >= TRIES:
+        if mail.attempts >= TRIES:
             return await self._finish(mail, letter, "failed", "the mail server did not take it for too long")
-        pause = min(timedelta(seconds=2 ** min(mail.attempts + 1, 12)), LONGEST_PAUSE)
         async with self.db.begin() as tx:
-            await _change(tx, mail, next_try_at=self.clock.system() + pause)
+            await _change(tx, mail, next_try_at=self.clock.system() + _pause(mail.attempts))
         return False
 
     async def _finish(self, mail: Any, letter: Letter, outcome: str, reason: str | None, subject: str | None = None) -> bool:
         async with self.db.begin() as tx:
-            if outcome == "sent" and letter.told:
+            ended = await self._end(tx, mail, outcome, reason, letter.to if mail.template != "code" else None, subject)
+            if ended and outcome == "sent" and letter.told:
                 rows = [
                     item | {"practice_id": mail.practice_id, "contact_id": mail.facts["contact_id"], "mail_id": mail.mail_id} for item in letter.told
                 ]
                 await tx.execute(insert(tables.told), rows)
-            await self._end(tx, mail, outcome, reason, letter.to if mail.template != "code" else None, subject)
-        return True
+        return ended
 
-    async def _end(self, tx: AsyncConnection, mail: Any, outcome: str, reason: str | None, to: str | None = None, subject: str | None = None) -> None:
+    async def _end(self, tx: AsyncConnection, mail: Any, outcome: str, reason: str | None, to: str | None = None, subject: str | None = None) -> bool:
         practice = await copies.practice(tx, mail.practice_id)
         now = self.clock.business()
         # What was sealed is of no use any more; the log keeps no link and no code.
         kept = {name: value for name, value in mail.facts.items() if name != "sealed"}
         ended = {"state": outcome, "reason": reason, "recipient": to, "subject": subject, "ended_at": now, "facts": kept}
         if not await _change(tx, mail, **ended):
-            return
+            return False
         body = NotificationEnded(
             practice_id=mail.practice_id,
             notification_id=mail.mail_id,
@@ -185,6 +188,7 @@ class Sender:
         topic = NOTIFICATION_SENT if outcome == "sent" else NOTIFICATION_FAILED
         await outbox.append(tx, now, [Outgoing(topic, body, telemetry.traceparent() if outcome == "sent" else mail.trace)])
         ENDED.labels(mail.template, outcome).inc()
+        return True
 
     def _write(self, mail: Any, letter: Letter) -> EmailMessage:
         """The mail: text and HTML of the same content, the subject in the text template's first line."""
@@ -217,6 +221,14 @@ async def _take(tx: AsyncConnection, practice_id: str, mail_id: str, now: dateti
     return (await tx.execute(select(tables.mails).where(*where).with_for_update(skip_locked=True))).one_or_none()
 
 
-async def _change(tx: AsyncConnection, mail: Any, **values: Any) -> bool:
-    where = (tables.mails.c.practice_id == mail.practice_id, tables.mails.c.mail_id == mail.mail_id, tables.mails.c.state == "waiting")
-    return (await tx.execute(update(tables.mails).where(*where).values(values))).rowcount == 1
+async def _change(tx: AsyncConnection, mail: Any, **values: Any) -> Any:
+    """The mail as it is now; None where it has ended, or somebody took it after us. That it was sent stays true whoever has it."""
+    row = tables.mails.c
+    where = [row.practice_id == mail.practice_id, row.mail_id == mail.mail_id, row.state == "waiting"]
+    if values.get("state") != "sent":
+        where.append(row.attempts == mail.attempts)
+    return (await tx.execute(update(tables.mails).where(*where).values(values).returning(tables.mails))).one_or_none()
+
+
+def _pause(tries: int) -> timedelta:
+    return min(timedelta(seconds=2 ** min(tries, 12)), LONGEST_PAUSE)
