@@ -16,6 +16,7 @@ from services.portal.identity.gates import Gates
 from services.portal.identity.sessions import Limits
 from services.portal.identity.tables import Kind
 from shared.events.registry import DEAD_LETTERS, TOPICS, DeadLetter
+from shared.parking import BEHIND
 from tests.contract.carried import Carried, opened, play
 from tests.contract.schemas import EVENTS, records
 from tests.flows.flows import ADJUDICATED, BILLED, FLOWS, NOTICED
@@ -71,13 +72,13 @@ class Told:
 
 
 async def tell(world: Carried) -> Told:
-    for flow in PLAYED:
-        await play(world, flow)
-    with world.late("contracts.facts", "claim.balances.state"):  # which otherwise tell of an adjudication before it is said
-        await play(world, Flow(start=ADJUDICATED, threads=()))
-    await world.drain()
-    await persons_and_papers(world)
-    await examples(world)
+    """Plays it; AssertionError names each reader and topic where it cannot go on because a reader could not take something in."""
+    try:
+        await _all(world)
+    except Exception as error:
+        if refused := [words for service in REGISTERS for words in await _refused(world, service)]:
+            raise AssertionError("; ".join(refused)) from error
+        raise
     broken = set()
     for name in BROKEN:
         partition, offset = await world.send(TOPICS[name], "195900/broken", NO_RECORD_OF_THIS)
@@ -86,6 +87,22 @@ async def tell(world: Carried) -> Told:
     taken = {group: each.taken for group, each in world.readers.items()}
     changed = {(topic, group) for group, each in world.readers.items() for topic in each.changed}
     return Told(world, await records(world.servers), taken, changed, broken)
+
+
+async def _all(world: Carried) -> None:
+    for flow in PLAYED:
+        await play(world, flow)
+    with world.late("contracts.facts", "claim.balances.state"):  # which otherwise tell of an adjudication before it is said
+        await play(world, Flow(start=ADJUDICATED, threads=()))
+    await world.drain()
+    await persons_and_papers(world)
+    await examples(world)
+
+
+async def _refused(world: Carried, service: str) -> list[str]:
+    """What this service's readers could not take in, once for each reader and topic."""
+    rows = await world.rows(service, "SELECT DISTINCT ON (consumer, topic) consumer, topic, error, path FROM parked WHERE error <> $1", BEHIND)
+    return [f"{row['consumer']} cannot take in {row['topic']}: {row['error']}" + (f" at {row['path']}" if row["path"] else "") for row in rows]
 
 
 async def persons_and_papers(world: Carried) -> None:

@@ -14,6 +14,7 @@ import pytest
 from deploy.docs import application
 from deploy.local.places import ROOT
 from shared.events.registry import TOPICS
+from shared.messages import Unreadable
 from tests.contract.carried import Carried
 from tests.contract.schemas import EVENTS, wrong
 from tests.contract.story import INGRESS, Told, readings, tell
@@ -50,7 +51,7 @@ async def test_what_is_emitted_on_a_topic_is_what_its_schema_says(told: Told, to
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.req("PF-03")
 async def test_what_is_emitted_is_what_the_readers_of_a_release_know(told: Told, release: str) -> None:
-    for file in (EVENTS / "released" / release).iterdir():
+    for file in (EVENTS / "released" / release).glob("*.json"):
         known = jsonschema.Draft202012Validator(json.loads(file.read_text()))
         bodies = [json.loads(record.value) for record in told.good(file.name.removesuffix(".json").rpartition(".v")[0])]
         assert bodies and [(file.stem, error.json_path, error.message) for body in bodies for error in known.iter_errors(body)][:5] == []
@@ -122,3 +123,23 @@ async def test_the_programs_in_the_guide_publish_a_claim_and_hear_the_answer(tol
     await told.world.drain()
     assert await told.world.rows("invoicing", "SELECT claim_id FROM claim WHERE claim_id = 'X-1002'")
     assert run("listen.py", "X-1002") == "claim.balances.state     195900/X-1002: 12500 cents are open\n"
+
+
+@pytest.mark.parametrize(
+    ("topic", "reader", "wrong", "words"),
+    [
+        ("practice.state", "posting.facts", Unreadable("$.name", "a field is missing"), "a field is missing at $.name"),
+        ("department.state", "contracts.copies", KeyError("place"), "KeyError: 'place'"),
+    ],
+)
+@pytest.mark.req("PF-03")
+async def test_where_the_story_cannot_go_on_the_reader_that_could_not_take_something_in_is_named(
+    told: Told, topic: str, reader: str, wrong: Exception, words: str
+) -> None:
+    async def broken(*_: object) -> None:
+        raise wrong
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(told.world.readers[reader].handlers, TOPICS[topic], broken)
+        with pytest.raises(AssertionError, match=rf"{reader} cannot take in {re.escape(topic)}: .*{re.escape(words)}"):
+            await tell(told.world)
