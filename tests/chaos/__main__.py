@@ -28,7 +28,8 @@ from tests.chaos.load import PRACTICE, Load, insured_samples
 from tests.chaos.mistakes import mistakes
 
 CLEAN_WITHIN = 60.0
-ENOUGH = {"payments confirmed": 5, "disputes": 3, "insurance payments": 5, "re-drops corrected": 1, "re-drops written off": 1, "billing runs": 5}
+ENOUGH = {"payments confirmed": 5, "papers read": 5, "disputes": 3, "insurance payments": 5, "re-drops corrected": 1, "re-drops written off": 1,
+          "billing runs": 5}
 RATES = {"late": 0.08, "lost": 0.08, "doubled": 0.08, "declined": 0.02}
 EMPLOYERS = ("79530", "79554")
 
@@ -130,7 +131,7 @@ async def play(
     await working
     await faults(at, {name: 0.0 for name in RATES}, rnd)
     seconds, found = await clean(at, load, killer.restarted_at)
-    if ours := killer.wrong + mistakes(product.plan.logs, product.instances()):
+    if ours := killer.wrong + load.wrong + mistakes(product.plan.logs, product.instances()):
         found["no service made a mistake"] = ours
     if little := too_little(killer, load):
         found["every point was met and enough was done"] = little

@@ -22,13 +22,14 @@ TROUBLE = (httpx.HTTPError, LookupError, RuntimeError, TimeoutError, KeyError, S
 
 @dataclass
 class Load:
-    """The load on one product; `published` is the highest version by claim."""
+    """The load on one product; `published` is the highest version by claim, `wrong` what nobody's death explains."""
 
     at: Where
     rnd: random.Random
     published: dict[str, int] = field(default_factory=dict)
     voided: set[str] = field(default_factory=set)
     done: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     newest: dict[str, dict[str, Any]] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,11 +130,14 @@ class Load:
         self.count("billing runs")
 
     async def employer(self, email: str, password: str) -> None:
-        """Disputes a claim or puts invoices into the cart and pays, twice at once now and then; logs in again after trouble."""
+        """Reads a paper, disputes a claim or puts invoices into the cart and pays, twice at once now and then; logs in again after trouble."""
         browser = self.browsers.pop(email, None) or await people.sign_in(self.at, email, password)
         try:
             home = await browser.open(f"{self.at['services']['portal']}/employerportal/")
             addresses = list(dict.fromkeys(a for _, a in home.links if "/employerportal/invoices/" in a and "/pdf/" not in a))
+            papers = [a for _, a in home.links if "/pdf/" in a]
+            if papers and self.rnd.random() < 0.3:
+                await self._read(browser, self.rnd.choice(papers))
             if addresses:
                 chosen = self.rnd.sample(addresses, min(len(addresses), self.rnd.randint(1, 3)))
                 await (self._dispute(browser, chosen[0]) if self.rnd.random() < 0.3 else self._pay(browser, chosen))
@@ -141,6 +145,14 @@ class Load:
             await browser.close()
             raise
         self.browsers[email] = browser
+
+    async def _read(self, browser: Browser, address: str) -> None:
+        """The portal fetches it from invoicing, whichever release each of them runs."""
+        paper = await browser.open(address)
+        if paper.status == 200:
+            self.count("papers read")
+        elif paper.status != 503:  # invoicing, or the database, is away for a moment
+            self.wrong.append(f"a paper is answered with {paper.status}: {paper.text[:120]}")
 
     async def _dispute(self, browser: Browser, address: str) -> None:
         page = await browser.open(address)

@@ -1,10 +1,12 @@
 """The one place where a service asks another by HTTP: the portal's client against invoicing's application, with tokens of a provider."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ import pytest
 import uvicorn
 from joserfc.jwk import RSAKey
 
+from deploy.docs import application
 from deploy.local import oidc
 from deploy.local.places import ROOT, SAMPLE, free_port
 from services.invoicing.handlers import practices
@@ -23,6 +26,8 @@ from shared.clock import FixedClock
 from shared.http import Problem
 from shared.oidc import Provider, ServiceToken
 from tests.conftest import Database as Server
+from tests.contract.released import resolved
+from tests.contract.schemas import EVENTS
 from tests.invoicing.conftest import House
 from tests.invoicing.made import NOON, PRACTICE, claim, employer
 from tests.staff import environment
@@ -30,6 +35,8 @@ from tests.staff import environment
 LOGO = next((SAMPLE / "logos").glob("*.png")).read_bytes()
 NOWHERE = "http://127.0.0.1:1"
 ASKING = r"\bhttpx\b"
+PAPER, LOGO_OF = "/api/practices/{practice_id}/invoices/{invoice_id}/issues/{no}.pdf", "/api/practices/{practice_id}/documents/{document_id}"
+RELEASED = sorted((EVENTS / "released").glob("*/openapi/invoicing.json"))
 OUTSIDE = {"notifier/main.py", "notifier/sender.py"}  # texts, by a company that sends them
 
 
@@ -115,6 +122,24 @@ async def test_the_portal_gets_from_invoicing_the_bytes_of_a_paper_and_of_a_logo
     assert (file.content, file.media_type) == (street.paper, "application/pdf")
     logo = await papers.logo("p1", street.logo_id)
     assert (logo.content, logo.media_type) == (LOGO, "image/png")
+
+
+def operation(document: Any, path: str) -> Any:
+    """The parameters and answers of what is asked there, without words; KeyError where nothing is."""
+    found = document["paths"][path]["get"]
+    return resolved({"parameters": found["parameters"], "responses": found["responses"], "$defs": document["components"]["schemas"]})
+
+
+@pytest.mark.parametrize("file", RELEASED, ids=lambda file: file.parts[-3])
+@pytest.mark.req("PF-03")
+async def test_what_the_portal_asks_of_invoicing_is_what_a_release_of_either_asks_and_answers(street: Street, papers: Papers, file: Path) -> None:
+    before, now = json.loads(file.read_text()), application("invoicing").openapi()
+    known = len(street.asked)
+    await papers.invoice("p1", street.invoice_id, 1)
+    await papers.logo("p1", street.logo_id)
+    for path, (came, _) in zip((PAPER, LOGO_OF), street.asked[known:], strict=True):
+        assert re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), came)
+        assert operation(now, path) == operation(before, path)
 
 
 @pytest.mark.req("PF-03")
