@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from services.portal.checkout import pay
+from services.portal.checkout.captured import cut
 from services.portal.invoices.words import ladder, story
 from shared.auth import unguarded
 from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE, LineEntry
-from shared.events.portal import PAYMENT_CAPTURED
+from shared.events.portal import PAYMENT_CAPTURED, PaidClaim
 from shared.events.posting import CREDIT_STATE, CreditState
 from shared.messages import Message
 from shared.money import usd
+from shared.outbox import LARGEST
 from tests.portal.conftest import PAULA, Portal, authorised, words
 from tests.portal.made import invoice
 
@@ -112,6 +115,28 @@ async def test_a_payment_of_more_than_5000_claims_is_told_in_parts(portal: Porta
     assert [(each.part, each.parts) for each in parts] == [(1, 2), (2, 2)]
     claims = [claim.claim_id for each in parts for of in each.invoices for claim in of.claims]
     assert len(claims) == len(set(claims)) == 5400 and {each.amount_cents for each in parts} == {540000}
+
+
+@pytest.mark.req("EP-13")
+def test_a_part_of_a_payment_fits_on_its_topic_however_long_ids_are():
+    def paid(n: int, width: int) -> PaidClaim:
+        return PaidClaim(line_id="l" * 36, claim_id=f"{n:0{width}d}", claim_version=1, claim_revision=0, payer_id="é" * 64, amount_cents=10**9)
+
+    for width in (4, 36, 64):
+        parts = cut([paid(n, width) for n in range(5001)])
+        assert [claim.claim_id for part in parts for claim in part] == [f"{n:0{width}d}" for n in range(5001)]
+        assert all(len(PAYMENT_CAPTURED.encode(part)) < LARGEST - 100_000 for part in parts)
+
+
+@pytest.mark.req("EP-13")
+async def test_a_cart_that_one_payment_cannot_name_is_refused_before_any_card_is_asked(portal: Portal, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pay, "LARGEST_PAYMENT", 100)
+    await portal.show(invoice())
+    async with portal.browser() as browser:
+        await browser.post("/employerportal/cart/add", data={"invoice": ["i1"]})
+        answer = await browser.post("/employerportal/cart/pay", data={"once": "x"})
+        assert answer.headers["location"].endswith("/employerportal/cart")
+        assert "Too many claims for one payment." in (await browser.get(answer.headers["location"])).text
 
 
 @pytest.mark.req("EP-11")

@@ -19,7 +19,7 @@ from shared.events.types import Card
 from shared.gateway import Answer
 from shared.outbox import Outgoing
 
-PART = 5_000  # claims per message
+PART_CLAIMS, PART_BYTES = 5_000, 700_000  # of one message, so that it fits on its topic with all its invoices
 PROCESSOR = "sandbox"
 
 
@@ -91,7 +91,8 @@ def _facts(
 ) -> Iterator[PaymentCaptured]:
     heads = {row.invoice_id: row for row in invoices}
     ordered = sorted(claims, key=lambda row: (heads[row.invoice_id].number, row.invoice_id, row.claim_id))
-    parts = [ordered[start : start + PART] for start in range(0, len(ordered), PART)]
+    parts = cut([_claim(row) for row in ordered])
+    where = {row.line_id: row.invoice_id for row in ordered}
     for no, part in enumerate(parts, 1):
         yield PaymentCaptured(
             practice_id=attempt.practice_id,
@@ -110,25 +111,40 @@ def _facts(
             card=card,
             user_name="PortalDesktop",
             transaction_type="Webportal CC Payment",
-            invoices=[_invoice(heads[invoice_id], list(rows)) for invoice_id, rows in groupby(part, key=lambda row: row.invoice_id)],
+            invoices=[_invoice(heads[invoice_id], list(paid)) for invoice_id, paid in groupby(part, key=lambda claim: where[claim.line_id])],
         )
 
 
-def _invoice(head: Any, claims: list[Any]) -> PaidInvoice:
+def cut(claims: Sequence[PaidClaim]) -> list[list[PaidClaim]]:
+    """The claims of a payment, part by part; ids of other systems may be long."""
+    parts: list[list[PaidClaim]] = [[]]
+    room = PART_BYTES
+    for claim in claims:
+        size = len(PAYMENT_CAPTURED.encode(claim))
+        if len(parts[-1]) == PART_CLAIMS or size > room:
+            parts.append([])
+            room = PART_BYTES
+        parts[-1].append(claim)
+        room -= size
+    return parts
+
+
+def _claim(row: Any) -> PaidClaim:
+    return PaidClaim(
+        line_id=row.line_id,
+        claim_id=row.claim_id,
+        claim_version=row.claim_version,
+        claim_revision=row.claim_revision,
+        payer_id=row.payer_id,
+        amount_cents=row.amount_cents,
+    )
+
+
+def _invoice(head: Any, claims: list[PaidClaim]) -> PaidInvoice:
     return PaidInvoice(
         invoice_id=head.invoice_id,
         number=head.number,
         state_version=head.state_version,
-        amount_cents=sum(row.amount_cents for row in claims),
-        claims=[
-            PaidClaim(
-                line_id=row.line_id,
-                claim_id=row.claim_id,
-                claim_version=row.claim_version,
-                claim_revision=row.claim_revision,
-                payer_id=row.payer_id,
-                amount_cents=row.amount_cents,
-            )
-            for row in claims
-        ],
+        amount_cents=sum(claim.amount_cents for claim in claims),
+        claims=claims,
     )

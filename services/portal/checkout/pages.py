@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from services.portal.checkout import cart, pay, store
-from services.portal.checkout.pay import Checkout, NothingToPay
+from services.portal.checkout.pay import Checkout, NothingToPay, TooManyClaims
 from services.portal.checkout.states import LIVE, Attempt
 from services.portal.checkout.words import ENDINGS, many
 from services.portal.frame import CART
@@ -72,6 +72,8 @@ def make_router(service: Service, till: Checkout, portal_url: str) -> APIRouter:
             address = await pay.start(till, here, attempt_id, _return(portal_url, attempt_id), request.state.practice["display_name"])
         except NothingToPay:
             return redirect(request, CART, "Nothing to pay.", "Your cart holds no invoice that can be paid now.", kind="info")
+        except TooManyClaims:
+            return redirect(request, CART, "Too many claims for one payment.", "Take an invoice out of the cart and pay it by itself.", kind="warn")
         except Unknown:
             await pay.let_go(till, here.practice_id, attempt_id, "unreachable")
             return redirect(request, CART, "Not yet.", SILENT, kind="warn")

@@ -27,6 +27,7 @@ UNCONFIRMED = timedelta(minutes=30)  # then an authorisation is let go
 CALL_TIME = timedelta(seconds=20)  # longer than the adapter waits for an answer: nobody asks about a call that is still under way
 PATIENCE = timedelta(seconds=20)  # so long a submitted charge may still come; then it is released, which ends the doubt
 LONGEST_PAUSE = timedelta(seconds=15)  # a person waits for the outcome, and an ask costs the processor little
+LARGEST_PAYMENT, NAMED_BYTES = 900_000, 70  # payment.state is one message with every claim: its id, and what else is said of it
 TIMER = "portal.unconfirmed"
 TYPE, USER = "Webportal CC Payment", "PortalDesktop"
 
@@ -44,10 +45,14 @@ class NothingToPay(ValueError):
     """The cart holds nothing that can be paid now."""
 
 
+class TooManyClaims(ValueError):
+    """The cart holds more claims than what posting says of one payment can name."""
+
+
 async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, practice_name: str) -> str:
     """Opens the gateway's page for the cart as it is now; its address. The same `attempt_id` again leads to the same page.
 
-    What was authorised before for this cart is let go. Raises NothingToPay, and Unknown when the gateway cannot be reached.
+    What was authorised before for this cart is let go. Raises NothingToPay, TooManyClaims, and Unknown when the gateway cannot be reached.
     """
     now = till.clock.system()
     async with till.db.begin(here.practice_id) as tx:
@@ -56,6 +61,8 @@ async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, pr
             basket = await cart.read(tx, here)
             if not basket.items:
                 raise NothingToPay
+            if sum(len(line.claim_id.encode()) + NAMED_BYTES for item in basket.items for line in item.payable.lines) > LARGEST_PAYMENT:
+                raise TooManyClaims
             head = {
                 "practice_id": here.practice_id,
                 "attempt_id": attempt_id,
