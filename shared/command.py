@@ -24,8 +24,8 @@ def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callabl
     known = {
         "serve": lambda _: _serve(build),
         "migrate": lambda _: _migrate(name),
-        "parked": lambda _: _parked(build),
-        "replay": lambda words: _replay(build, words),
+        "parked": lambda _: asyncio.run(list_parked(build().state.service)),
+        "replay": lambda words: asyncio.run(replay(build().state.service, words)),
         "republish": lambda words: _republish(build, words),
         **(commands or {}),
     }
@@ -78,41 +78,35 @@ def _migrate(name: str) -> str:
     return f"{name} is at revision {migrate.head(name)}"
 
 
-def _parked(build: Callable[[], FastAPI]) -> str:
+async def list_parked(service: Service) -> str:
     """A line per parked record: where, since when, why."""
-
-    async def run(service: Service) -> str:
-        async with service.worker.begin() as tx:
-            rows = await parking.oldest(tx, [consumption.group for consumption in service.consumptions])
-        lines = [
-            f"{row.parked_id}  {row.consumer}  {row.topic}/{row.partition}/{row.offset}  {row.at:%Y-%m-%d %H:%M:%S}  tried {row.attempts}×  "
-            f"{row.error}{f' at {row.path}' if row.path else ''}"
-            for row in rows
-        ]
-        return "\n".join([*lines, f"{len(rows)} parked records"])
-
-    return asyncio.run(run(build().state.service))
+    lines = [
+        f"{row.parked_id}  {row.consumer}  {row.topic}/{row.partition}/{row.offset}  {row.at:%Y-%m-%d %H:%M:%S}  tried {row.attempts}×  "
+        f"{row.error}{f' at {row.path}' if row.path else ''}"
+        async for rows in parking.pages(service.worker, [consumption.group for consumption in service.consumptions])
+        for row in rows
+    ]
+    return "\n".join([*lines, f"{len(lines)} parked records"])
 
 
-def _replay(build: Callable[[], FastAPI], words: Sequence[str]) -> str:
+async def replay(service: Service, words: Sequence[str]) -> str:
     """Handles parked records again: all, or those whose ids are given."""
-
-    async def run(service: Service) -> str:
-        done = left = 0
-        unknown = set(words)
-        for consumption in service.consumptions:
-            async with service.worker.begin() as tx:
-                rows = [row for row in await parking.oldest(tx, [consumption.group]) if not words or row.parked_id in words]
+    done = left = 0
+    unknown = set(words)
+    for consumption in service.consumptions:
+        stuck: set[tuple[str, bytes]] = set()  # keys that stopped at a record of a page before
+        async for rows in parking.pages(service.worker, [consumption.group], words):
             unknown -= {row.parked_id for row in rows}
-            went, stay = await consumption.replay(rows)
-            done, left = done + went, left + stay
-        if unknown:
-            sys.exit(f"{done} records replayed; nothing is parked under {', '.join(sorted(unknown))}")
-        if left:
-            sys.exit(f"{done} records replayed, {left} still fail")
-        return f"{done} records replayed"
-
-    return asyncio.run(run(build().state.service))
+            went, _ = await consumption.replay([row for row in rows if (row.topic, row.key) not in stuck])
+            async with service.worker.begin() as tx:
+                stay = await parking.still(tx, rows)
+            stuck |= {(row.topic, row.key) for row in stay}
+            done, left = done + went, left + len(stay)
+    if unknown:
+        sys.exit(f"{done} records replayed; nothing is parked under {', '.join(sorted(unknown))}")
+    if left:
+        sys.exit(f"{done} records replayed, {left} still fail")
+    return f"{done} records replayed"
 
 
 def _republish(build: Callable[[], FastAPI], words: Sequence[str]) -> str:

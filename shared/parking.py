@@ -4,21 +4,22 @@
 """
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, text, update
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import ids
-from shared.db import TECHNICAL
+from shared.db import TECHNICAL, Database
 from shared.events.registry import DEAD_LETTERS, DeadLetter
 from shared.messages import Message, Unreadable
 from shared.outbox import Outgoing
 
 BEHIND = "behind an earlier record of its key"
+PAGE = 1000  # records that are read at once
 
 parked = Table(
     "parked",
@@ -37,6 +38,7 @@ parked = Table(
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index(None, "consumer", "topic", "key"),
 )
+_ORDER = (parked.c.consumer, parked.c.topic, parked.c.partition, parked.c.offset)
 
 
 async def park(tx: AsyncConnection, service: str, consumer: str, record: "ConsumerRecord[bytes, bytes]", error: Exception | None) -> Outgoing | None:
@@ -109,10 +111,32 @@ async def replaced(tx: AsyncConnection, consumer: str, keys: Collection[tuple[st
         await tx.execute(delete(parked).where(parked.c.consumer == consumer, parked.c.topic == topic, parked.c.key == key))
 
 
-async def oldest(tx: AsyncConnection, consumers: Sequence[str], limit: int = 1000) -> list[Any]:
-    """Parked records, in the order in which they have to be replayed."""
-    order = (parked.c.consumer, parked.c.topic, parked.c.partition, parked.c.offset)
-    return list(await tx.execute(select(parked).where(parked.c.consumer.in_(consumers)).order_by(*order).limit(limit)))
+async def oldest(tx: AsyncConnection, consumers: Sequence[str], parked_ids: Collection[str] = (), after: Any = None) -> list[Any]:
+    """A page of parked records, or of those that are named, in the order in which they have to be replayed; `after` ends the page before."""
+    found = select(parked).where(parked.c.consumer.in_(consumers)).order_by(*_ORDER).limit(PAGE)
+    if parked_ids:
+        found = found.where(parked.c.parked_id.in_(parked_ids))
+    if after:
+        found = found.where(tuple_(*_ORDER) > tuple_(*(after._mapping[column] for column in _ORDER)))
+    return list(await tx.execute(found))
+
+
+async def pages(db: Database, consumers: Sequence[str], parked_ids: Collection[str] = ()) -> AsyncIterator[list[Any]]:
+    """All pages of them, each read when it is wanted."""
+    after = None
+    while True:
+        async with db.begin() as tx:
+            rows = await oldest(tx, consumers, parked_ids, after)
+        if not rows:
+            return
+        yield rows
+        after = rows[-1]
+
+
+async def still(tx: AsyncConnection, rows: Sequence[Any]) -> list[Any]:
+    """Topic and key of those of these records that are parked still."""
+    these = parked.c.parked_id.in_([row.parked_id for row in rows])
+    return list(await tx.execute(select(parked.c.topic, parked.c.key).where(these)))
 
 
 def taken(row: Any) -> Any:
