@@ -1,5 +1,7 @@
 """HTTP for programs: accounts, billing runs, work on holds."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -133,8 +135,17 @@ def make_router(service: Service) -> APIRouter:
         return {"accounts": [plain(each) for each in found.items], "next": found.older}
 
     @router.post("/accounts", dependencies=[Depends(staff("accounts:write"))], status_code=201)
-    async def create_account(practice_id: str, body: AccountIn, response: Response) -> dict[str, Any]:
-        return await save(practice_id, ids.new(), body, None, response)
+    async def create_account(practice_id: str, body: AccountIn, request: Request) -> Response:
+        """Adds an account. With an Idempotency-Key the same request is done once."""
+        key = await once_of(request, practice_id, "accounts", required=False)
+        async with saving(practice_id) as tx:
+            if key and (kept := await begin(tx, key)):
+                return kept.response()
+            made = await account_handlers.save(tx, clock.business(), body.account(practice_id, ids.new(), None), None)
+            said = Answer(201, plain(made), {"ETag": etag(made)})
+            if key:
+                await finish(tx, key, said)
+        return said.response()
 
     @router.get("/accounts/{account_id}", dependencies=[Depends(staff("accounts:read"))])
     async def read_account(practice_id: str, account_id: str, response: Response) -> dict[str, Any]:
@@ -151,13 +162,16 @@ def make_router(service: Service) -> APIRouter:
         expected = whole_number((if_match or "").strip('"'))
         if expected is None:
             raise Problem(428, "Say which version you read", 'Send the ETag you got as If-Match, for instance "3".')
-        return await save(practice_id, account_id, body, expected, response)
+        async with saving(practice_id) as tx:
+            asked = body.account(practice_id, account_id, await accounts.find(tx, (practice_id, account_id)))
+            return answer(await account_handlers.save(tx, clock.business(), asked, expected), response)
 
-    async def save(practice_id: str, account_id: str, body: AccountIn, expected: int | None, response: Response) -> dict[str, Any]:
+    @asynccontextmanager
+    async def saving(practice_id: str) -> AsyncIterator[AsyncConnection]:
+        """The transaction that saves an account; a refusal is answered in words and leaves nothing."""
         try:
             async with db.begin(practice_id) as tx:
-                asked = body.account(practice_id, account_id, await accounts.find(tx, (practice_id, account_id)))
-                return answer(await account_handlers.save(tx, clock.business(), asked, expected), response)
+                yield tx
         except Stale as error:
             raise Problem(412, "Somebody changed this account since you read it", "Read it again, then send your change.") from error
         except Refused as error:
@@ -228,7 +242,11 @@ def who(request: Request) -> str:
     return person.user_name
 
 
+def etag(account: Account) -> str:
+    return f'"{account.version}"'
+
+
 def answer(account: Account, response: Response) -> dict[str, Any]:
-    response.headers["ETag"] = f'"{account.version}"'
+    response.headers["ETag"] = etag(account)
     body: dict[str, Any] = plain(account)
     return body

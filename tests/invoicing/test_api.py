@@ -52,6 +52,20 @@ async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAP
         assert (await client.post("/api/practices/p1/accounts", json=ACCOUNT)).status_code == 403
 
 
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
+async def test_an_account_is_created_once_per_key(app: FastAPI, house: House) -> None:
+    key, path = {"Idempotency-Key": "k1"}, "/api/practices/p1/accounts"
+    async with program(app, "accounts:write") as client:
+        wrong = await client.post(path, json=ACCOUNT | {"payer_ids": ["e1"]}, headers=key)
+        assert wrong.status_code == 422, "somebody else has that payer, and the key is still to be had"
+        made, again = [await client.post(path, json=ACCOUNT, headers=key) for _ in range(2)]
+        assert (made.status_code, made.headers["etag"]) == (201, '"1"')
+        assert (again.status_code, again.headers["etag"], again.json()) == (201, '"1"', made.json())
+        assert (await client.post(path, json=ACCOUNT | {"name": "Another"}, headers=key)).status_code == 422
+        assert (await client.post(path, json=ACCOUNT)).status_code == 422, "without a key the payer is taken"
+    assert await house.one("SELECT count(*) FROM account") == 2
+
+
 @pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_run_now_with_the_same_key_bills_once(app: FastAPI, house: House) -> None:
     await house.bill(claim())
