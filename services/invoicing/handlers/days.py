@@ -19,16 +19,16 @@ async def day(db: Database, now: datetime, practice: Practice) -> int:
     done = await reissue(db, now, practice) + await remind(db, now, practice)
     async with db.begin(practice_id) as tx:
         due = await accounts.due(tx, practice_id, today)
-    made = []
     for account_id in due:
         async with db.begin(practice_id) as tx:
+            # The release before takes this at its end, and then writes the day's record, of which there is one.
+            await once_a_day(tx, practice_id, today, "daily")
             if billed := await runs.run_due(tx, now, practice, account_id):
-                made.append(billed)
+                await runs.record(tx, now, practice, "daily", WHO, [billed])
+                done += 1
     async with db.begin(practice_id) as tx:
-        if await once_a_day(tx, practice_id, today, "daily"):
-            await runs.record(tx, now, practice, "daily", WHO, made)
         await practices.mark_run(tx, practice_id, today)
-    return done + len(made)
+    return done
 
 
 async def reissue(db: Database, now: datetime, practice: Practice) -> int:

@@ -104,8 +104,8 @@ async def run_due(tx: AsyncConnection, now: datetime, practice: Practice, accoun
 
 
 async def record(tx: AsyncConnection, now: datetime, practice: Practice, kind: str, who: str, made: Sequence[Billed]) -> None:
-    """Notes a run, what it made, and who asked for it."""
-    await practices.add_run(
+    """Notes a run, what it made, and who asked for it; the daily run notes each account in the account's own transaction."""
+    await runs.add(
         tx,
         {
             "practice_id": practice.state.practice_id,

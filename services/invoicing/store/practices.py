@@ -7,13 +7,13 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Refused
 from services.invoicing.store import plain
-from services.invoicing.tables import MEBIBYTE, billing_run, document, logo, practice
+from services.invoicing.tables import MEBIBYTE, document, logo, practice
 from shared import ids
 from shared.clock import local_date
 from shared.db import fetch
@@ -133,7 +133,3 @@ async def logos(tx: AsyncConnection, practice_id: str) -> list[Mapping[str, Any]
         {"practice_id": practice_id},
     )
     return [dict(row._mapping) for row in rows]
-
-
-async def add_run(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
-    await tx.execute(insert(billing_run).values(**values))

@@ -1,14 +1,16 @@
-"""What a billing run finds: claims that nobody was asked for yet."""
+"""What a billing run finds: claims that nobody was asked for yet. And the list of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.store import Key
+from services.invoicing.tables import billing_run
 
 # Corporate claims on no live line that the other system did not withdraw.
 OPEN = """
@@ -69,6 +71,13 @@ async def _drafts(
         {"practice_id": practice_id, "limit": limit, **values},
     )
     return [Draft(*row) for row in rows]
+
+
+async def add(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
+    """Notes a run; the daily one of a day grows by what is added to it."""
+    new = insert(billing_run).values(**values)
+    grown = {name: billing_run.c[name] + new.excluded[name] for name in ("invoices", "claims", "total_cents")}
+    await tx.execute(new.on_conflict_do_update(index_elements=["practice_id", "local_date"], index_where=text("kind = 'daily'"), set_=grown))
 
 
 async def newest(tx: AsyncConnection, practice_id: str, limit: int) -> Sequence[dict[str, Any]]:

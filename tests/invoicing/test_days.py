@@ -1,0 +1,94 @@
+"""The day's record says what the day's run made, whoever made it and however often it was begun (EP-32)."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.invoicing.handlers import days, runs
+from services.invoicing.store.practices import every
+from services.invoicing.store.runs import newest
+from shared.timers import once_a_day
+from tests.invoicing.conftest import House
+from tests.invoicing.made import claim, employer
+
+WHOLE = [("daily", 2, 2, 2 * 18500)]
+
+
+@pytest.fixture
+async def two(house: House) -> House:
+    """Two accounts with a claim each that wait for the next day's run."""
+    await house.account(employer("a2", ("e2",)))
+    await house.bill(claim("c1", payer="e1"), claim("c2", payer="e2"))
+    house.clock.now += timedelta(days=1)
+    return house
+
+
+async def day(house: House) -> None:
+    async with house.worker.begin() as tx:
+        [practice] = await every(tx)
+    await days.day(house.worker, house.clock.now, practice)
+
+
+async def recorded(house: House) -> list[tuple[Any, ...]]:
+    async with house.worker.begin() as tx:
+        return [(run["kind"], run["invoices"], run["claims"], run["total_cents"]) for run in await newest(tx, "p1", 10)]
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_what_another_replica_billed_is_in_the_record_of_the_day(two: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_due = runs.run_due
+    begun: list[str] = []
+
+    async def slow(tx: Any, now: Any, practice: Any, account_id: str) -> Any:
+        begun.append(account_id)
+        if begun == ["a1", "a2"]:  # the other one comes between our accounts, and ends its day before us
+            await day(two)
+        return await run_due(tx, now, practice, account_id)
+
+    monkeypatch.setattr(runs, "run_due", slow)
+    await day(two)
+    assert begun == ["a1", "a2", "a2"]
+    assert await recorded(two) == WHOLE
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_what_was_billed_before_a_crash_is_in_the_record_of_the_day(two: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_due = runs.run_due
+
+    async def dying(tx: Any, now: Any, practice: Any, account_id: str) -> Any:
+        if account_id == "a2":
+            raise ConnectionResetError("the process dies here")
+        return await run_due(tx, now, practice, account_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "run_due", dying)
+        with pytest.raises(ConnectionResetError):
+            await day(two)
+    assert await recorded(two) == [("daily", 1, 1, 18500)]
+    for _ in range(2):
+        await day(two)
+        assert await recorded(two) == WHOLE
+
+
+async def ends(house: House) -> bool:
+    """The end of a run as the release before has it: a record of the day where it is the first, which would fail where there is one."""
+    async with house.worker.begin() as tx:
+        [practice] = await every(tx)
+        if first := await once_a_day(tx, "p1", practice.today(house.clock.now), "daily"):
+            await runs.record(tx, house.clock.now, practice, "daily", days.WHO, [])
+        return first
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_the_release_before_writes_a_record_that_grows(two: House) -> None:
+    assert await ends(two)
+    await day(two)
+    assert await recorded(two) == WHOLE
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_the_release_before_writes_no_record_beside_ours(two: House) -> None:
+    await day(two)
+    assert not await ends(two)
+    assert await recorded(two) == WHOLE
