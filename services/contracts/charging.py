@@ -96,6 +96,7 @@ class Charging:
 
     async def _settle(self, charge: Any, answer: Answer) -> bool:
         async with self.db.begin() as tx:
+            await store.lock_contracts(tx, claims=[(charge.practice_id, charge.claim_id)])  # what `look_again` will lock
             row = await store.lock_charge(tx, charge.practice_id, charge.charge_id)
             if row is None or row.status != S.UNKNOWN or row.attempt_id != charge.attempt_id:
                 return False

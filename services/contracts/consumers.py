@@ -100,7 +100,18 @@ def register(service: Service) -> None:
             NOTIFICATION_FAILED: each(failed),
             CHARGE_DUE: each(due),
         },
+        lock=lock,
     )
+
+
+async def lock(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
+    """Locks at once the contracts that all these messages may be about, whoever of them asks for one first."""
+    told = [m for m in messages if m.topic in (CLAIM_BALANCES, CLAIM_ADJUDICATED) and m.body]
+    paid = [m for m in messages if m.topic is PAYMENT_STATE and m.body and m.body.source == "contract"]
+    mails = [m for m in messages if m.topic in (NOTIFICATION_SENT, NOTIFICATION_FAILED) and m.body.cause.charge_id]
+    claims = {(m.practice_id, m.body.claim_id) for m in told} | {(m.practice_id, claim.claim_id) for m in paid for claim in m.body.claims}
+    named = {(m.practice_id, m.body.cause.charge_id) for m in mails} | {(m.practice_id, m.body.charge_id) for m in messages if m.topic is CHARGE_DUE}
+    await store.lock_contracts(tx, claims=claims, patients={(m.practice_id, m.body.patient_id) for m in told}, charges=named)
 
 
 async def _appointments(tx: AsyncConnection, messages: list[Message[Any]]) -> None:

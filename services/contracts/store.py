@@ -7,9 +7,11 @@ from sqlalchemy import Row, and_, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import tables
-from services.contracts.domain.charge import COUNTED, Balance, ChargeStatus, Posted, Taken
-from services.contracts.domain.contract import Status
+from services.contracts.domain.charge import BEFORE_THE_CALL, COUNTED, UNDER_WAY, Balance, ChargeStatus, Posted, Taken
+from shared.db import fetch
 from shared.keyset import Cursor
+
+Key = tuple[str, str]  # practice_id and the thing's own id
 
 contract, charge, balance = tables.contracts.c, tables.charges.c, tables.balances.c
 
@@ -27,6 +29,32 @@ async def lock_contract(tx: AsyncConnection, practice_id: str, contract_id: int)
     """The contract, locked: cancel and charge decide under this one lock."""
     where = (contract.practice_id == practice_id, contract.contract_id == contract_id)
     return (await tx.execute(select(tables.contracts).where(*where).with_for_update())).one_or_none()
+
+
+async def lock_contracts(tx: AsyncConnection, *, claims: Collection[Key], patients: Collection[Key] = (), charges: Collection[Key] = ()) -> list[Any]:
+    """Locks, in key order, all contracts that these may be about: of the patients, theirs whose claims these are, and with one of the charges.
+
+    A transaction that may lock more than one contract begins with this: taken one after the other, those of a patient would be locked crosswise.
+    """
+    named = {"claims": claims, "patients": patients, "charges": charges}
+    return await fetch(tx, _LOCK, {f"{name}_{n}": [key[n] for key in keys] for name, keys in named.items() for n in (0, 1)})
+
+
+def _keys(name: str, column: str) -> str:
+    return f"unnest(CAST(:{name}_0 AS text[]), CAST(:{name}_1 AS text[])) AS want (practice_id, {column})"
+
+
+_LOCK = f"""
+SELECT c.* FROM contracts c WHERE (c.practice_id, c.contract_id) IN (
+  SELECT practice_id, contract_id FROM contracts JOIN (
+    SELECT practice_id, patient_id FROM {_keys("patients", "patient_id")}
+    UNION SELECT practice_id, patient_id FROM balances JOIN {_keys("claims", "claim_id")} USING (practice_id, claim_id)
+  ) AS people USING (practice_id, patient_id)
+  UNION SELECT practice_id, contract_id FROM charges JOIN {_keys("claims", "claim_id")} USING (practice_id, claim_id)
+    WHERE status IN ({", ".join(repr(status.value) for status in sorted(BEFORE_THE_CALL | UNDER_WAY))})
+  UNION SELECT practice_id, contract_id FROM charges JOIN {_keys("charges", "charge_id")} USING (practice_id, charge_id)
+) ORDER BY c.practice_id, c.contract_id FOR UPDATE OF c
+"""
 
 
 async def lock_by_epayment(tx: AsyncConnection, practice_id: str, patient_id: str, epayment_id: int) -> Row[Any] | None:
@@ -122,12 +150,6 @@ async def taken_on(tx: AsyncConnection, practice_id: str, claim_id: str, *, but:
             if named:
                 states[state.payment_id] = Posted(named["balances_version"], state.credited_cents)
     return [Taken(ChargeStatus(row.status), row.adjudication_no, row.submitted_cents, states.get(row.attempt_id)) for row in rows]
-
-
-async def live_contracts(tx: AsyncConnection, practice_id: str, patient_id: str) -> list[Row[Any]]:
-    """The patient's active contracts, locked in order."""
-    where = (contract.practice_id == practice_id, contract.patient_id == patient_id, contract.status == Status.ACTIVE)
-    return list(await tx.execute(select(tables.contracts).where(*where).order_by(contract.contract_id).with_for_update()))
 
 
 async def body(tx: AsyncConnection, table: Any, practice_id: str, *key: str) -> dict[str, Any] | None:

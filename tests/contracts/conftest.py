@@ -10,6 +10,7 @@ import httpx
 import pypdf
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import consumers
 from services.contracts.charging import Charging
@@ -51,7 +52,14 @@ class Contracts:
 
     async def give(self, topic: Topic[Any], *bodies: Any) -> None:
         async with self.worker.begin() as tx:
-            await self.handlers[topic](tx, [Message(topic, topic.key_of(b), ids.new(), self.clock.business(), b, None) for b in bodies])
+            await self.hand(tx, topic, *bodies)
+
+    async def hand(self, tx: AsyncConnection, topic: Topic[Any], *bodies: Any) -> None:
+        """The same in a transaction that the test ends."""
+        await self.handlers[topic](tx, [self.message(topic, body) for body in bodies])
+
+    def message(self, topic: Topic[Any], body: Any) -> Message[Any]:
+        return Message(topic, topic.key_of(body), ids.new(), self.clock.business(), body, None)
 
     async def said(self, topic: Topic[Any]) -> list[Any]:
         async with self.worker.begin() as tx:
@@ -102,7 +110,7 @@ class _Service:
     def __init__(self, clock: FixedClock) -> None:
         self.clock, self.handlers = clock, dict[Topic[Any], Any]()
 
-    def consume(self, group: str, handlers: Any, *, batch: int = 500) -> None:
+    def consume(self, group: str, handlers: Any, *, batch: int = 500, lock: Any = None) -> None:
         self.handlers |= handlers
 
 

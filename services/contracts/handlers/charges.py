@@ -22,11 +22,13 @@ TIMER = "charge due"
 
 async def look_again(tx: AsyncConnection, clock: Clock, practice_id: str, claim_ids: Collection[str], trace: str | None) -> None:
     """Decides from the copies what these claims now mean: withdraws charges whose ground is gone, notices what is newly owed."""
+    # Locked before the copies are read: those may be changed while this waits.
+    locked = await store.lock_contracts(tx, claims=[(practice_id, claim_id) for claim_id in claim_ids])
     for claim_id in sorted(claim_ids):
         row = await store.balance_of(tx, practice_id, claim_id)
         if row is None:
             continue
-        contracts = [each for each in await store.live_contracts(tx, practice_id, row.patient_id) if _covered(each, row)]
+        contracts = [each for each in locked if _covered(each, row)]
         await _withdraw_reversed(tx, clock, row, trace)
         for contract in contracts[:1]:
             cents = rules.to_notice(store.as_balance(row), await store.taken_on(tx, practice_id, claim_id), await store.left_cents(tx, contract))
@@ -35,9 +37,10 @@ async def look_again(tx: AsyncConnection, clock: Clock, practice_id: str, claim_
 
 
 def _covered(contract: Any, balance: Any) -> bool:
+    live = contract.status == Status.ACTIVE and contract.patient_id == balance.patient_id
     same_group = contract.provider_group_id in (None, balance.provider_group_id)
     in_year = covers(contract.contract_date, contract.expires_on, balance.service_date)
-    return same_group and in_year and balance.claim_id not in contract.excluded_claims
+    return live and same_group and in_year and balance.claim_id not in contract.excluded_claims
 
 
 async def _withdraw_reversed(tx: AsyncConnection, clock: Clock, row: Any, trace: str | None) -> None:
