@@ -21,7 +21,7 @@ from services.contracts.handlers.charges import TIMER, look_again
 from services.contracts.handlers.publish import publish
 from shared import outbox, telemetry, timers
 from shared.clock import Clock, local_date
-from shared.db import Database
+from shared.db import Database, passing
 from shared.events.contracts import CHARGE_FAILED, CONTRACT_CHARGED, ChargedClaim, ChargeFailed, ContractCharged
 from shared.events.types import Card
 from shared.gateway import Answer, Gateway, Unknown
@@ -58,8 +58,9 @@ class Charging:
         """One charge; trouble with it holds up no other. Its row stays unknown and is asked about again."""
         try:
             return await self._one(practice_id, charge_id)
-        except Exception:
-            log.exception("charge %s is not settled yet", charge_id)
+        except Exception as error:
+            level = logging.WARNING if passing(error) else logging.ERROR
+            log.log(level, "charge %s is not settled yet", charge_id, exc_info=error)
             return False
 
     async def _one(self, practice_id: str, charge_id: str) -> bool:

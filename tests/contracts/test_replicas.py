@@ -1,13 +1,15 @@
 """Two replicas at one moment: their transactions are opened in the order in which they could miss each other, or wait for each other."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.contracts import consumers
+from services.contracts import charging, consumers
 from services.contracts.handlers import charges
 from shared.events.contracts import CHARGE_DUE, CHARGE_SCHEDULED, CONTRACT_CHARGED
 from shared.events.ingress import DEPARTMENT_STATE
@@ -119,3 +121,20 @@ async def test_facts_are_locked_before_they_are_handled() -> None:
     service: Any = Registrar()
     consumers.register(service)
     assert locks == {"copies": None, "facts": consumers.lock}
+
+
+@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError(), "WARNING"), (ValueError(), "ERROR")], ids=repr)
+async def test_trouble_of_the_database_is_no_mistake_of_charging(
+    desk: Contracts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, level: str
+) -> None:
+    await signed(desk)
+    await desk.give(CLAIM_BALANCES, balances(3, 4200))
+    await desk.give(CHARGE_DUE, await due(desk))
+
+    async def failing(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(charging.store, "contract_of", failing)
+    with caplog.at_level(logging.WARNING, "services.contracts.charging"):
+        assert await desk.charge() == 0
+    assert [record.levelname for record in caplog.records if record.name == "services.contracts.charging"] == [level]
