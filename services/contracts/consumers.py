@@ -1,12 +1,16 @@
 """What contracts reads, and which handler takes it in."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import store, tables
 from services.contracts.handlers import charges
 from shared import state, waiting
+from shared.clock import Clock
+from shared.db import Database
 from shared.events.contracts import CHARGE_DUE, ChargeDue
 from shared.events.ingress import APPOINTMENT_STATE, DEPARTMENT_STATE, PATIENT_STATE
 from shared.events.invoicing import PRACTICE_STATE
@@ -43,16 +47,10 @@ def register(service: Service) -> None:
         for row in kept:
             key = row["practice_id"], row["claim_id"]
             await charges.look_again(tx, clock, key[0], [key[1]], traces[key])
-        for message in await waiting.take(tx, FACTS, {f"balances/{row['practice_id']}/{row['claim_id']}" for row in kept}):
-            await adjudicated(tx, message)
+        await _again(tx, clock, [(row["practice_id"], row["claim_id"]) for row in kept])
 
-    async def adjudicated(tx: AsyncConnection, message: Message[ClaimAdjudicated]) -> None:
-        body = message.body
-        row = await store.balance_of(tx, body.practice_id, body.claim_id)
-        if row is None or row.version < body.balances_version:
-            await waiting.keep(tx, FACTS, f"balances/{body.practice_id}/{body.claim_id}", message)
-        else:
-            await charges.look_again(tx, clock, body.practice_id, [body.claim_id], message.trace)
+    async def answered(tx: AsyncConnection, message: Message[ClaimAdjudicated]) -> None:
+        await adjudicated(tx, clock, message)
 
     async def payments(tx: AsyncConnection, messages: list[Message[PaymentState]]) -> None:
         ours = [message for message in messages if message.body and message.body.source == "contract"]
@@ -95,7 +93,7 @@ def register(service: Service) -> None:
         {
             CLAIM_BALANCES: balances,
             PAYMENT_STATE: payments,
-            CLAIM_ADJUDICATED: each(adjudicated),
+            CLAIM_ADJUDICATED: each(answered),
             NOTIFICATION_SENT: each(sent),
             NOTIFICATION_FAILED: each(failed),
             CHARGE_DUE: each(due),
@@ -112,6 +110,45 @@ async def lock(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
     claims = {(m.practice_id, m.body.claim_id) for m in told} | {(m.practice_id, claim.claim_id) for m in paid for claim in m.body.claims}
     named = {(m.practice_id, m.body.cause.charge_id) for m in mails} | {(m.practice_id, m.body.charge_id) for m in messages if m.topic is CHARGE_DUE}
     await store.lock_contracts(tx, claims=claims, patients={(m.practice_id, m.body.patient_id) for m in told}, charges=named)
+
+
+async def retry_waiting(db: Database, clock: Clock) -> int:
+    """Takes in the adjudications whose balances are there by now; returns how many.
+
+    One is left waiting where it came while another replica stored the balances: neither saw the other.
+    """
+    async with db.begin() as tx:
+        keys = [(row.practice_id, row.claim_id) for row in await tx.execute(text(_READY), {"consumer": FACTS})]
+        await store.lock_contracts(tx, claims=keys)  # before what waits, as `balances` does
+        return await _again(tx, clock, keys)
+
+
+# Those that still wait are left alone, so that it is seen since when they do.
+_READY = """
+SELECT DISTINCT b.practice_id, b.claim_id FROM waiting w JOIN balances b ON w.need = 'balances/' || b.practice_id || '/' || b.claim_id
+WHERE w.consumer = :consumer AND b.version >= CAST(CAST(convert_from(w.value, 'UTF8') AS jsonb) ->> 'balances_version' AS bigint) LIMIT 1000
+"""
+
+
+async def _again(tx: AsyncConnection, clock: Clock, keys: Sequence[store.Key]) -> int:
+    taken = await waiting.take(tx, FACTS, [_need(*key) for key in keys])
+    for message in taken:
+        await adjudicated(tx, clock, message)
+    return len(taken)
+
+
+async def adjudicated(tx: AsyncConnection, clock: Clock, message: Message[ClaimAdjudicated]) -> None:
+    """Looks at the claim once its balances have the adjudication; until then the message waits."""
+    body = message.body
+    row = await store.balance_of(tx, body.practice_id, body.claim_id)
+    if row is None or row.version < body.balances_version:
+        await waiting.keep(tx, FACTS, _need(body.practice_id, body.claim_id), message)
+    else:
+        await charges.look_again(tx, clock, body.practice_id, [body.claim_id], message.trace)
+
+
+def _need(practice_id: str, claim_id: str) -> str:
+    return f"balances/{practice_id}/{claim_id}"
 
 
 async def _appointments(tx: AsyncConnection, messages: list[Message[Any]]) -> None:

@@ -39,6 +39,7 @@ def build() -> FastAPI:
     service.on_timer(contracts.UNSIGNED, unsigned)
     service.on_timer(contracts.EXPIRY, expiry)
     service.job("charging", 0.3, Charging(service.worker, clock, gateway).run_once)
+    service.job("waiting", 5, lambda: consumers.retry_waiting(service.worker, clock))
 
     async def practices() -> dict[str, str]:
         async with service.worker.begin() as tx:

@@ -7,14 +7,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import charging, consumers
 from services.contracts.handlers import charges
 from shared.events.contracts import CHARGE_DUE, CHARGE_SCHEDULED, CONTRACT_CHARGED
 from shared.events.ingress import DEPARTMENT_STATE
-from shared.events.posting import CLAIM_BALANCES, PAYMENT_STATE
-from tests.contracts.conftest import Contracts, balances, charge_rows, department, due, outcome, pdf, signed, token
+from shared.events.posting import CLAIM_ADJUDICATED, CLAIM_BALANCES, PAYMENT_STATE, ClaimAdjudicated
+from tests.contracts.conftest import TODAY, Contracts, balances, charge_rows, department, due, outcome, pdf, signed, token
 from tests.contracts.test_flow import posted
 from tests.together import blocked
 
@@ -30,6 +31,31 @@ async def two_contracts(desk: Contracts) -> None:
     await signed(desk)
     await desk.give(DEPARTMENT_STATE, department(version=2, provider_group_id="2"))
     assert (await signed(desk)).contract_id == 2
+
+
+@pytest.mark.req("CF-05")
+async def test_an_adjudication_that_came_while_another_replica_stored_its_balances_is_taken_in(desk: Contracts) -> None:
+    await signed(desk)
+    fact = ClaimAdjudicated(
+        practice_id="7", claim_id="c1", adjudication_no=1, balances_version=3, claim_version=1, claim_revision=0, patient_id="p1",
+        appointment_id=None, service_date=TODAY, department_id="d1", provider_group_id="1", patient_balance_cents=4200, adjudicated_on=TODAY,
+        remittance_id=None,
+    )  # fmt: skip
+    await desk.give(CLAIM_BALANCES, balances(2, 4200, adjudicated=False))
+    async with desk.worker.begin() as mine:
+        await desk.hand(mine, CLAIM_ADJUDICATED, fact, replace(fact, claim_id="c8"))
+        await desk.give(CLAIM_BALANCES, balances(3, 4200))
+    assert len(await desk.said(CHARGE_SCHEDULED)) == 1
+    await desk.give(CLAIM_ADJUDICATED, replace(fact, claim_id="c9"))
+    await desk.give(CLAIM_BALANCES, balances(2, 100, "c9", adjudicated=False))
+    since = await desk.rows("SELECT since FROM waiting WHERE need LIKE '%%c9'")
+    assert await consumers.retry_waiting(desk.worker, desk.clock) == 1
+    assert [row.need for row in await desk.rows("SELECT need FROM waiting ORDER BY need")] == ["balances/7/c8", "balances/7/c9"]
+    assert await desk.rows("SELECT since FROM waiting WHERE need LIKE '%%c9'") == since
+
+
+async def test_what_waits_is_tried_again_by_itself(app: FastAPI) -> None:
+    assert "waiting" in {job.name for job in app.state.service.jobs}
 
 
 @pytest.mark.req("CF-05")
