@@ -26,7 +26,7 @@ class Flow:
     same_end: bool = False
     seldom: tuple[tuple[str, str], ...] = ()  # (reader, topic) that are read late in some schedules
     picks: int = 0  # so many of the threads, by chance; 0 is all of them
-    claims_per_part: int = captured.PART
+    claims_per_part: int = captured.PART_CLAIMS
     whole: bool = False  # what was paid as asked leaves nothing open beside credit
 
 
@@ -45,7 +45,7 @@ class Player:
         """The end of the schedule in plain form; raises Broken with its steps. Without a seed everything happens in order."""
         ids_new, ids.new = ids.new, self.world.new_id
         at_once, jobs.AT_ONCE = jobs.AT_ONCE, 1  # in the order of the seed
-        captured.PART = flow.claims_per_part
+        captured.PART_CLAIMS = flow.claims_per_part
         try:
             await self.world.begin()
             self.people = People(self.world)
@@ -64,7 +64,7 @@ class Player:
         except Broken as broken:
             raise Broken(f"seed {self.seed}: {broken}\n  " + "\n  ".join(self.world.steps)) from broken
         finally:
-            ids.new, captured.PART, jobs.AT_ONCE = ids_new, Flow.claims_per_part, at_once
+            ids.new, captured.PART_CLAIMS, jobs.AT_ONCE = ids_new, Flow.claims_per_part, at_once
 
     async def act(self, action: Action) -> bool:
         name, *args = action
