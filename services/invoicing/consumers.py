@@ -83,6 +83,7 @@ async def lock(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
     paid = [(m.practice_id, of) for m in messages if m.topic is PAYMENT_CAPTURED for of in m.body.invoices]
     states = [m.body for m in messages if m.topic is CLAIM_BALANCES and m.body]
     told = {(m.practice_id, m.body.payment_id) for m in messages if m.topic in (PAYMENT_CAPTURED, PAYMENT_STATE) and m.body}
+    await money.lock(tx, told)
     named |= {(each.practice_id, each.claim_id) for each in disputes} | {money.claim_of(m) for m in messages if m.topic is CLAIM_BALANCES}
     named |= {(practice_id, claim.claim_id) for practice_id, of in paid for claim in of.claims}
     named |= set(await payments.claims_of(tx, told | await payments.waited_for(tx, states)))

@@ -1,9 +1,40 @@
 """What lines and payments show as posting's news arrive, in whatever order."""
 
-import pytest
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicing import consumers
+from services.invoicing.handlers import money
+from shared import ids
+from shared.events.posting import PAYMENT_STATE
+from shared.messages import Message
 from tests.invoicing.conftest import House
-from tests.invoicing.made import claim, employer
+from tests.invoicing.made import NOON, claim, employer
+from tests.together import blocked
+
+
+@dataclass
+class Open:
+    """A database whose one transaction the test ends."""
+
+    tx: AsyncConnection
+
+    @asynccontextmanager
+    async def begin(self, practice_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+        yield self.tx
+
+
+def within(house: House, tx: Any) -> House:
+    """The same house, in this transaction."""
+    return replace(house, worker=Open(tx))  # type: ignore[arg-type]
 
 
 async def test_the_line_takes_postings_balance_whole_once_posting_knows_its_content(house: House) -> None:
@@ -56,6 +87,41 @@ async def test_a_payment_in_parts_is_pending_until_all_parts_are_heard_posted_an
     assert (await house.line("c1")).payments[0].state == "posted"
     await house.posted(version=2, parts=2, waiting=5, c1=(18500, 2), c2=(18500, 2))
     assert (await house.line("c1")).payments[0].state == "pending"
+
+
+@pytest.mark.req("EP-12", "EP-13")
+@pytest.mark.parametrize("first", ["capture", "posting's state"])
+async def test_a_payment_is_posted_also_where_capture_and_postings_word_come_to_two_replicas_at_once(house: House, first: str) -> None:
+    body = claim()
+    await house.bill(body)
+    await house.run()
+    await house.posting(body, 2)
+    async with house.worker.begin() as mine:
+        here, there = (within(house, mine), house) if first == "capture" else (house, within(house, mine))
+        works = [here.pay("c1"), there.posted(c1=(18500, 2))]
+        await works.pop(0 if first == "capture" else 1)
+        other = asyncio.create_task(works[0])
+        await blocked(house.worker)
+    await other
+    assert (await house.line()).payments[0].state == (await house.invoice()).payments[0].state == "posted"
+
+
+async def test_a_batch_waits_for_its_payments_before_it_locks_their_claims(house: House) -> None:
+    await house.bill(claim())
+    await house.run()
+    await house.pay("c1")
+    state: Message[Any] = Message(PAYMENT_STATE, "p1/pay1", ids.new(), NOON, SimpleNamespace(payment_id="pay1"), None)  # type: ignore[arg-type]
+
+    async def lock() -> None:
+        async with house.worker.begin() as tx:
+            await consumers.lock(tx, [state])
+
+    async with house.worker.begin() as mine:
+        await money.lock(mine, [("p1", "pay1")])
+        locking = asyncio.create_task(lock())
+        await blocked(house.worker)
+        await mine.execute(text("SELECT 1 FROM claim FOR UPDATE NOWAIT"))
+    await locking
 
 
 async def test_a_pending_payment_follows_its_claim_to_another_invoice(house: House) -> None:

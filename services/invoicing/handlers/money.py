@@ -1,15 +1,32 @@
 """Money arrives: captured payments from the portal, balances and payments as posting has them (EP-12, EP-29)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.handlers.settle import settle
-from services.invoicing.store import Key, claims, payments
+from services.invoicing.store import WANT, Key, claims, keyed, payments
+from shared.db import fetch
 from shared.events.portal import PaymentCaptured
 from shared.events.posting import ClaimBalances, PaymentState
 from shared.messages import Message
+
+
+async def lock(tx: AsyncConnection, named: Iterable[Key]) -> None:
+    """Makes captures and posting's states of these payments wait for each other; before any claim is locked.
+
+    They come on two topics, to two replicas perhaps, and there may be no row yet that both would lock: each would commit without the other.
+    """
+    await fetch(tx, _LOCK, keyed(named))
+
+
+# Each once and in one order, whatever the hashes are.
+_LOCK = f"""
+SELECT pg_advisory_xact_lock(place) FROM (
+  SELECT DISTINCT hashtextextended('payment/' || practice_id || '/' || id, 0) AS place FROM {WANT} ORDER BY place
+) AS ordered
+"""
 
 
 async def captured(tx: AsyncConnection, now: datetime, messages: Sequence[Message[PaymentCaptured]]) -> None:
@@ -21,17 +38,20 @@ async def captured(tx: AsyncConnection, now: datetime, messages: Sequence[Messag
         for named in message.body.invoices:
             headers.add((practice_id, named.invoice_id))
             traces |= {(practice_id, paid.claim_id): message.trace for paid in named.claims}
+    told = {(message.body.practice_id, message.body.payment_id) for message in messages}
+    await lock(tx, told)
     await claims.lock(tx, traces, headers)
     for message in messages:
         await payments.add(tx, message.body)
     # A payment counts whole: another part of it may have come before.
-    touched = await payments.claims_of(tx, {(message.body.practice_id, message.body.payment_id) for message in messages})
+    touched = await payments.claims_of(tx, told)
     await settle(tx, now, touched, headers=headers, traces=traces)
 
 
 async def posted(tx: AsyncConnection, now: datetime, messages: Sequence[Message[PaymentState | None]]) -> None:
     """How posting has payments: posted once complete and once our balance copies have reached what it names."""
     states = {(message.body.practice_id, message.body.payment_id): message for message in messages if message.body}
+    await lock(tx, states)
     touched = await payments.claims_of(tx, states)
     await claims.lock(tx, touched)
     await payments.keep_postings(tx, [message.body for message in messages if message.body])
