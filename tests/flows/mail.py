@@ -21,17 +21,14 @@ class _Sender(Sender):
 
     office: "Post"
 
-    async def _one(self, practice_id: str, mail_id: str) -> bool:
+    async def _send(self, mail: Any, letter: Letter) -> bool:
         """Keeps what is wrong with a mail, since a sender goes on with the next one."""
         try:
-            return await super()._one(practice_id, mail_id)
+            await self.office.look(mail, letter)
+            return await super()._send(mail, letter)
         except Exception as error:
             self.office.wrong.append(error)
             raise
-
-    async def _send(self, mail: Any, letter: Letter) -> bool:
-        await self.office.look(mail, letter)
-        return await super()._send(mail, letter)
 
     async def _post(self, message: Any) -> None:
         self.office.world.box.append(message)
