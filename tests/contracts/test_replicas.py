@@ -149,7 +149,7 @@ async def test_facts_are_locked_before_they_are_handled() -> None:
     assert locks == {"copies": None, "facts": consumers.lock}
 
 
-@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError(), "WARNING"), (ValueError(), "ERROR")], ids=repr)
+@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError("crossed"), "WARNING"), (ValueError(), "ERROR")], ids=repr)
 async def test_trouble_of_the_database_is_no_mistake_of_charging(
     desk: Contracts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, level: str
 ) -> None:

@@ -125,7 +125,7 @@ async def test_who_cancels_a_timer_does_not_wait_for_whoever_fires_it(base: Base
     assert (await firing, await left(base)) == (1, [])
 
 
-@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError(), "WARNING"), (ValueError(), "ERROR")], ids=repr)
+@pytest.mark.parametrize(("error", "level"), [(asyncpg.DeadlockDetectedError("crossed"), "WARNING"), (ValueError(), "ERROR")], ids=repr)
 async def test_trouble_of_the_database_is_no_mistake_of_a_timer(base: Base, caplog: pytest.LogCaptureFixture, error: Exception, level: str) -> None:
     await set_one(base, "a", NOON)
 
