@@ -66,9 +66,18 @@ class Told:
 
     def letters(self, topic: str, group: str) -> list[DeadLetter]:
         """What this reader reported of this topic's records."""
+        return [letter for _, letter in self._answers(topic, group)]
+
+    def seconds(self, topic: str, group: str) -> float:
+        """From our mistake on this topic to this reader's answer, by the records' own times."""
+        (sent,) = [(at.partition, at.offset, at.timestamp) for at in self.records[topic] if (topic, at.partition, at.offset) in self.broken]
+        (answer,) = [at for at, letter in self._answers(topic, group) if (letter.partition, letter.offset) == sent[:2]]
+        return float(answer.timestamp - sent[2]) / 1000
+
+    def _answers(self, topic: str, group: str) -> list[tuple[Any, DeadLetter]]:
         dead = DEAD_LETTERS[group.split(".")[0]]
-        every = [dead.decode(record.value) for record in self.records[dead.name]]
-        return [each for each in every if (each.topic, each.consumer) == (topic, group)]
+        every = [(record, dead.decode(record.value)) for record in self.records[dead.name]]
+        return [(record, letter) for record, letter in every if (letter.topic, letter.consumer) == (topic, group)]
 
 
 async def tell(world: Carried) -> Told:

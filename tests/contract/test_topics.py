@@ -21,6 +21,7 @@ from tests.contract.story import INGRESS, Told, readings, tell
 
 EXAMPLES = EVENTS / "examples"
 READINGS = sorted(readings())
+SOON = 10  # seconds: the one that is allowed, on a machine that has much else to do
 RELEASES = sorted(folder.name for folder in (EVENTS / "released").iterdir() if folder.is_dir())
 
 
@@ -73,6 +74,14 @@ async def test_what_is_emitted_on_a_topic_is_taken_in_by_its_reader(told: Told, 
 async def test_a_record_from_outside_that_breaks_its_schema_is_answered_by_each_of_its_readers(told: Told, topic: str, reader: str) -> None:
     (letter,) = [each for each in told.letters(topic, reader) if (topic, each.partition, each.offset) in told.broken]
     assert (letter.path, letter.reason) == ("$.practice_id", "Expected `str`, got `int`")
+
+
+@pytest.mark.req("PF-02")
+async def test_a_publishers_mistake_is_answered_soon_by_each_reader(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    took = sorted(told.seconds(topic, reader) for topic, reader in READINGS if topic in INGRESS)
+    with capsys.disabled():
+        print(f"\n  dead letters: {len(took)} answers after {took[0]:.2f} to {took[-1]:.2f} s (a second is allowed)")
+    assert took[-1] < SOON
 
 
 @pytest.mark.req("PF-02")
