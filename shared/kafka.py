@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -27,6 +28,7 @@ from shared.clock import Clock
 from shared.db import Database, cause, passing
 from shared.events import Topic
 from shared.messages import Handler, Message, read
+from shared.reader import Reader
 
 log = logging.getLogger(__name__)
 COMMIT_SECONDS = 5
@@ -198,9 +200,18 @@ class Consumption:
         return done, len(rows) - done
 
 
+class Broker(KafkaBroker):
+    """FastStream's, whose consumers are Readers."""
+
+    async def _connect(self) -> Any:
+        builder = await super()._connect()
+        self.config.broker_config.builder = partial(Reader, **builder.keywords)  # type: ignore[attr-defined]
+        return self.config.broker_config.builder
+
+
 def make_broker(servers: str, client_id: str) -> KafkaBroker:
     """The broker's settings: nothing is created by itself, nothing is acknowledged by one replica only."""
-    return KafkaBroker(
+    return Broker(
         servers,
         client_id=client_id,
         apply_types=False,
