@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -130,6 +130,16 @@ class Consumption:
         with telemetry.span(f"park {record.topic}", parent=trace):  # so that the log line names the record's own trace
             where = (self.group, record.topic, record.partition, record.offset)
             log.warning("%s parks %s/%d/%d: %s", *where, type(error).__name__, exc_info=error)
+        try:
+            await self._set_aside(record, error)
+        except Exception as trouble:
+            if passing(trouble):
+                raise
+            # Nobody stands behind a record that cannot even be parked: its place and its bytes can be.
+            log.error("%s parks %s/%d/%d without key and headers", *where, exc_info=trouble)
+            await self._set_aside(replace(record, key=None, headers=()), error)
+
+    async def _set_aside(self, record: Any, error: Exception) -> None:
         async with self.db.begin() as tx:
             if report := await parking.park(tx, self.service, self.group, record, error):
                 await outbox.append(tx, self.clock.business(), [report])

@@ -12,7 +12,7 @@ from shared import ids, telemetry
 from shared.db import TECHNICAL, copy
 from shared.events import MAX_BYTES, Topic
 
-LARGEST = MAX_BYTES - 16 * 1024  # leaves room for key and headers
+LARGEST = MAX_BYTES - 16 * 1024  # leaves room for what every record has
 
 outbox = Table(
     "outbox",
@@ -58,6 +58,7 @@ async def append(tx: AsyncConnection, now: datetime, events: Iterable[Outgoing])
         for out in events
     ]
     for row in rows:
-        if len(row["value"]) > LARGEST:  # such a row would stop the relay; here it fails the one transaction that made it
-            raise ValueError(f"an event on {row['topic']} has {len(row['value'])} bytes; readers take {MAX_BYTES}")
+        size = sum(len(row[part] or b"") for part in ("value", "key", "trace"))
+        if size > LARGEST:  # such a row would stop the relay; here it fails the one transaction that made it
+            raise ValueError(f"an event on {row['topic']} has {size} bytes; readers take {MAX_BYTES}")
     await copy(tx, outbox, rows)

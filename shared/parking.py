@@ -4,6 +4,7 @@
 """
 
 import base64
+import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
@@ -12,14 +13,17 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import ids
+from shared import ids, telemetry
 from shared.db import TECHNICAL, Database
 from shared.events.registry import DEAD_LETTERS, DeadLetter
+from shared.events.types import PRACTICE_ID
 from shared.messages import Message, Unreadable
 from shared.outbox import Outgoing
 
 BEHIND = "behind an earlier record of its key"
 PAGE = 1000  # records that are read at once
+LONGEST_KEY = 600  # bytes: a key that names something has 385 at most (shared/messages.py), and the index takes some 2,700
+_PRACTICE = re.compile(f"({PRACTICE_ID.strip('^$')})/")
 
 parked = Table(
     "parked",
@@ -51,9 +55,9 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
         "partition": record.partition,
         "offset": record.offset,
         "parked_id": ids.new(),
-        "key": record.key,
-        # Header values need not be text.
-        "headers": [[name, base64.b64encode(value).decode() if value is not None else None] for name, value in record.headers],
+        "key": record.key and record.key[:LONGEST_KEY],
+        # Header values need not be text; names are, but JSON of the database holds no NUL.
+        "headers": [[name.replace("\x00", ""), base64.b64encode(value).decode() if value is not None else None] for name, value in record.headers],
         "value": record.value,
         "path": path,
         "error": words,
@@ -62,8 +66,10 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
     if stored.one_or_none() is None:
         return None
     key = _text(record.key)
+    practice = _PRACTICE.match(key)
+    trace = telemetry.parse(_text(dict(record.headers).get("traceparent")))
     body = DeadLetter(
-        practice_id=key.split("/", 1)[0] if "/" in key else None,
+        practice_id=practice[1] if practice else None,
         parked_id=row["parked_id"],
         consumer=consumer,
         topic=record.topic,
@@ -73,7 +79,7 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
         path=path,
         reason=reason,
     )
-    return Outgoing(DEAD_LETTERS[service], body, _text(dict(record.headers).get("traceparent")) or None, key[:200] or row["parked_id"])
+    return Outgoing(DEAD_LETTERS[service], body, telemetry.render(trace) if trace else None, key[:200] or row["parked_id"])
 
 
 def warning(service: str, consumer: str, message: Message[Any], reason: str) -> Outgoing:

@@ -27,6 +27,7 @@ PUBLISHED = Counter("billfold_published", "Events published by the relay")
 BEAT = Gauge("billfold_relay_beat", "When the relay last looked at the outbox, in seconds of the epoch")
 
 READ_LIMIT = 1000
+TRACE = 55  # characters of a traceparent; release 0.1.0 may have left longer ones here, with which a broker takes no record
 LOCK = 0x62696C6C  # the advisory lock of the relay, in each service's own database
 IDLE_MS = 10_000  # a relay that stands still for so long loses its session, and with it the lock
 # A deletion that a crash of the database forgets is a record published again, which readers expect; so none waits for the disk.
@@ -141,7 +142,7 @@ class Relay:
             ("ce_dataschema", TOPICS[row["topic"]].schema_id.encode()),
             ("content-type", b"application/json"),
         ]
-        if row["trace"]:
+        if row["trace"] and len(row["trace"]) <= TRACE:
             headers.append(("traceparent", row["trace"].encode()))
         return headers
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -127,12 +129,18 @@ BAD = MALFORMED | {
     "newline after the id": ({}, b"7/1\n", hold("1\n"), "key"),
     "newline in the body's id": ({}, b"7/1", hold("1\n"), "$.claim_id"),
     "newline in the event's id": ({"ce_id": b"e1\n"}, b"7/1", hold("1"), "headers.ce_id"),
+    "a key that no index takes": ({}, random.Random(1).randbytes(3000), hold("1"), "key"),
+    "a key of 1 MB with a slash": ({}, b"7" * 1_100_000 + b"/1", hold("1"), "key"),
+    "NUL in a header's name": ({"ce_id": None, "ce_\x00id": b"1"}, b"7/1", hold("1"), "headers.ce_id"),
+    "a trace of 1 MB": ({"ce_id": None, "traceparent": b"00-" + b"1" * 1_100_000}, b"7/1", hold("1"), "headers.ce_id"),
     "NUL in text": ({}, b"7/1", hold("1", "a").replace(b'"a"', b'"a\\u0000"'), "$.reason"),
 }
 
 
 @pytest.mark.req("PF-02")
-async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_around_it_flow(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_around_it_flow(
+    toy: Toy, producer: Any, fresh_topics: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     topic = await fresh_topics(CLAIM_HOLD_REQUESTED)
     for number, (headers, key, body, _) in enumerate(BAD.values()):
         await producer.send_and_wait(topic.name, body, key=key, headers=envelope(topic, **headers))
@@ -144,9 +152,23 @@ async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_a
     assert sorted(row.key for row in await toy.rows()) == sorted(f"7/good{n}" for n in range(len(BAD)))
     assert sorted(row.path for row in rows) == sorted(path for *_, path in BAD.values())
     async with toy.worker.begin() as tx:
-        reports = [json.loads(row.value) for row in await tx.exec_driver_sql("SELECT value FROM outbox WHERE topic = 'invoicing.dead_letter'")]
+        letters = list(await tx.exec_driver_sql("SELECT key, trace, value FROM outbox WHERE topic = 'invoicing.dead_letter'"))
+    reports = [json.loads(row.value) for row in letters]
     assert sorted(report["path"] for report in reports) == sorted(path for *_, path in BAD.values())
     assert not any("good" in json.dumps(report) for report in reports)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert {report["practice_id"] for report in reports} == {None, "7"}
+    assert all(len(row.key) <= 200 and len(row.value) < 1000 and len(row.trace or "") <= 55 for row in letters)
+
+
+@pytest.mark.req("PF-02")
+async def test_a_record_that_cannot_be_parked_as_it_is_is_parked_without_what_may_be_the_reason(toy: Toy) -> None:
+    consumption = Consumption("invoicing", ids.new(), toy.worker, toy.clock, {CLAIM_HOLD_REQUESTED: toy.keep})
+    no_text_for_the_database = ("a lone \ud800", b"1")
+    record = replace(_record("1"), value=hold("1", "refuse"))
+    await consumption.store([replace(record, headers=(*record.headers, no_text_for_the_database))])
+    [row] = await parked_rows(toy, consumption)
+    assert (row.key, row.headers, row.value) == (None, [], record.value) and "this one is refused" in row.error
 
 
 async def _parked(toy: Toy, consumption: Consumption, count: int) -> list[Any]:

@@ -8,9 +8,11 @@ import sys
 from datetime import date
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 
 from shared import outbox
+from shared.events import MAX_BYTES
 from shared.events.ingress import CLAIM_VOIDED, ClaimVoided
 from shared.relay import READ_LIMIT, Relay
 from tests.shared.conftest import Toy
@@ -57,6 +59,27 @@ async def test_the_relay_publishes_in_order_and_empties_the_outbox(toy: Toy, fre
     finally:
         relay.cancel()
     assert await versions(toy, topic) == list(range(1, 2510))
+
+
+async def test_a_row_with_a_trace_that_no_broker_takes_holds_up_nothing(toy: Toy, fresh_topics: Any) -> None:
+    """Release 0.1.0 copied what a parked record had as its trace."""
+    topic = await fresh_topics(CLAIM_VOIDED)
+    await put(toy, topic, range(1, 3))
+    async with toy.worker.begin() as tx:
+        await tx.exec_driver_sql(f"UPDATE outbox SET trace = repeat('1', {9 * 1024 * 1024}) WHERE id = (SELECT min(id) FROM outbox)")
+    relay = asyncio.create_task(Relay("toy", toy.kafka, toy.url).run())
+    try:
+        await until(lambda: _empty(toy))
+    finally:
+        relay.cancel()
+    assert await versions(toy, topic) == [1, 2]
+
+
+async def test_an_event_counts_with_its_key_and_trace(toy: Toy) -> None:
+    async with toy.worker.begin() as tx:
+        for more in ({"key": "7" * MAX_BYTES}, {"trace": "0" * MAX_BYTES}):
+            with pytest.raises(ValueError, match="readers take"):
+                await outbox.append(tx, toy.clock.business(), [outbox.Outgoing(CLAIM_VOIDED, voided("1", 1), **more)])
 
 
 async def test_what_committed_late_goes_out_before_what_followed_it(toy: Toy, fresh_topics: Any) -> None:
