@@ -25,6 +25,7 @@ STATE = LOCAL / "docker"
 PORTS = {"invoicing": 8001, "portal": 8002, "posting": 8003, "contracts": 8004, "notifier": 8005, "oidc": 8006, "gateway": 8007,
          "texts": 8024, "mail": 8025, "grafana": 3000, "telemetry": 4318, "kafka": 29092, "postgres": 25432}
 READY_WITHIN = 180
+READY = {"oidc": "/.well-known/openid-configuration"}  # which any provider has, in place of our own programs' page
 LABEL = "label=com.docker.compose.project="
 Say = Callable[[str], None]
 
@@ -147,7 +148,8 @@ def start(plan: Plan, within: float = READY_WITHIN) -> None:
 
 
 def is_ready(plan: Plan, part: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{plan.ports[part]}/health/ready", timeout=3) as answer:
+    url = f"http://127.0.0.1:{plan.ports[part]}{READY.get(part, '/health/ready')}"
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=3) as answer:
         return bool(answer.status == 200)
     return False
 

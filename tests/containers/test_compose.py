@@ -74,9 +74,9 @@ def test_a_seeding_that_was_interrupted_is_named(clone: Path) -> None:
         compose.data()
 
 
-def config(*words: str) -> subprocess.CompletedProcess[str]:
-    """What compose makes of the file, with nothing of the environment but where programs are."""
-    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+def config(*words: str, **given: str) -> subprocess.CompletedProcess[str]:
+    """What compose makes of the file, with nothing of the environment but where programs are, and what is given."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | given
     return subprocess.run([*compose._program(), *words, "config"], cwd=ROOT, env=env, capture_output=True, text=True)
 
 
@@ -93,3 +93,15 @@ def test_the_compose_file_has_the_ports_of_make_up_and_asks_for_secrets_alone(cl
     assert alone.returncode == 0 and "variable is not set" not in alone.stderr, alone
     assert full.returncode == 0 and "variable is not set" not in full.stderr, full
     assert str(ROOT / ".local/docker/clock") in alone.stdout and str(clone / "clock") in full.stdout
+
+
+@pytest.mark.req("PF-06", part="in Docker")
+def test_no_image_that_is_settable_is_built_under_the_name_it_is_set_to(clone: Path) -> None:
+    settable = re.findall(r"image: \$\{(\w+)", (ROOT / "docker-compose.yml").read_text())
+    names = {name: f"registry.example/{name.lower()}" for name in settable}
+    done = config("--env-file", str(compose._env(compose.make_plan(clone, compose.PORTS))), **names)
+    services = re.split(r"^  (?=\S)", done.stdout, flags=re.MULTILINE)
+    for name in names.values():
+        (service,) = [each for each in services if f"image: {name}\n" in each]
+        assert "build:" not in service
+    assert {"KAFKA_IMAGE", "POSTGRES_IMAGE", "MAIL_IMAGE", "TELEMETRY_IMAGE", "OIDC_IMAGE"} == set(settable)
