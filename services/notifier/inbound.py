@@ -46,6 +46,8 @@ from shared.events.portal import (
 from shared.messages import Message, each
 from shared.service import Service
 
+PAID = ("number", "amount_cents", "withheld_cents", "withheld_claims")
+
 
 def register(service: Service) -> None:
     """One subscription for copies, one for facts."""
@@ -94,7 +96,8 @@ def register(service: Service) -> None:
             "authorization_number": body.authorization_number,
             "card": {"brand": body.card.brand, "last4": body.card.last4},
             "captured_at": body.captured_at,
-            "invoices": [{"number": paid.number, "amount_cents": paid.amount_cents} for paid in body.invoices],
+            # The first of several parts has not all invoices: the mail then names none.
+            "invoices": [] if body.parts > 1 else [{name: getattr(paid, name) for name in PAID} for paid in body.invoices],
         }
         cause = {"kind": "receipt", "payment_id": body.payment_id}
         await _mail(tx, clock.system(), message, "receipt", body.payment_id, "email", cause, facts, body.captured_at)

@@ -15,6 +15,8 @@ from shared.money import usd
 from shared.sealing import open_sealed
 from shared.web.show import day
 
+MOST_NAMED = 5  # claims in a mail
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -114,7 +116,12 @@ async def _receipt(tx: AsyncConnection, mail: Any, settings: Settings, practice:
     account = await copies.body(tx, tables.accounts, mail.practice_id, mail.facts["account_id"])
     if contact is None or account is None:
         return None
-    paid = [(f"Invoice {each['number']}", usd(each["amount_cents"])) for each in mail.facts["invoices"]]
+    invoices = mail.facts["invoices"]
+    paid = [(f"Invoice {each['number']}", usd(each["amount_cents"])) for each in invoices]
+    if withheld := sum(each.get("withheld_cents", 0) for each in invoices):  # those of the release before do not say
+        claims = [claim_id for each in invoices for claim_id in each["withheld_claims"]]
+        named = f"claim{'s' * (len(claims) > 1)} {', '.join(claims)}" if len(claims) <= MOST_NAMED else f"{len(claims)} claims"
+        paid.append(("Withheld for dispute", f"{usd(withheld)} · {named}"))
     context = _frame(practice, settings) | _charged(mail.facts) | {"account": account["name"], "name": contact["name"], "paid_rows": paid}
     return Letter(contact["email"], "receipt", context)
 

@@ -1,6 +1,6 @@
 """What portal says: contacts, codes and links, disputes, and the employers' card payments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
@@ -100,13 +100,15 @@ class PaidClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidInvoice:
-    """One invoice inside a payment, as the payer saw it."""
+    """One invoice inside a payment, as the payer saw it; `withheld` are its open claims that the payment left out because they are in dispute."""
 
     invoice_id: str
     number: str
     state_version: int
     amount_cents: int
     claims: list[PaidClaim]
+    withheld_cents: int = 0
+    withheld_claims: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 from services.portal.disputes.pages import REASONS
 from shared import ids
 from shared.events.invoicing import DISPUTE_STATE, INVOICE_LINE_STATE, INVOICE_STATE, DisputeState
-from shared.events.portal import DISPUTE_SUBMITTED, DisputeSubmitted
+from shared.events.portal import DISPUTE_SUBMITTED, PAYMENT_CAPTURED, DisputeSubmitted
 from shared.events.posting import PAYMENT_STATE, PaymentClaim, PaymentState
 from tests.portal.conftest import LEE, Portal, authorised, enter_card, words
 from tests.portal.made import invoice
@@ -78,6 +78,8 @@ async def test_a_receipt_names_the_claims_that_were_withheld(portal: Portal):
         on_its_way = await browser.get(submitted.headers["location"])
         receipt = await browser.get(on_its_way.headers["location"])
         paper = await browser.get(on_its_way.headers["location"].split("?")[0] + "/receipt.pdf")
+    [said] = await portal.said(PAYMENT_CAPTURED)
+    assert (said.invoices[0].withheld_cents, said.invoices[0].withheld_claims) == (10000, ["i1-c1"])
     assert "Withheld for dispute 100.00 · claim i1-c1" in words(receipt) and "or In-Review where a claim is disputed" in words(receipt)
     assert "100.00 · claim i1-c1" in " ".join(pypdf.PdfReader(io.BytesIO(paper.content)).pages[0].extract_text().split())
 

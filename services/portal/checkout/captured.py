@@ -147,4 +147,6 @@ def _invoice(head: Any, claims: list[PaidClaim]) -> PaidInvoice:
         state_version=head.state_version,
         amount_cents=sum(claim.amount_cents for claim in claims),
         claims=claims,
+        withheld_cents=head.withheld_cents,
+        withheld_claims=head.withheld_claims,
     )
