@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,12 @@ def docker(*words: str) -> str:
     return done.stdout
 
 
+def say(request: pytest.FixtureRequest, words: str) -> None:
+    """A figure for whoever reads the run, whatever becomes of what tests print: machines differ, so nothing is decided by it."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n  {words}", flush=True)
+
+
 @dataclass(frozen=True)
 class Stack:
     """A product in containers with state, ports and data of its own."""
@@ -43,6 +51,11 @@ class Stack:
         """The id of a part's container, whether it runs or has ended."""
         return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={compose.project(self.plan.state)}",
                       "--filter", f"label=com.docker.compose.service={name}").strip()  # fmt: skip
+
+    def moment(self, name: str, which: str) -> datetime:
+        """When a part's container last did this: StartedAt or FinishedAt."""
+        found = docker("inspect", "--format", f"{{{{.State.{which}}}}}", self.container(name)).strip()
+        return datetime.fromisoformat(found[:26].rstrip("Z") + "+00:00")
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +78,16 @@ def base() -> str:
 
 
 @pytest.fixture(scope="session")
-def plan(base: str) -> Iterator[Plan]:
+def plan(base: str, request: pytest.FixtureRequest) -> Iterator[Plan]:
     """Ports and secrets of a product, and its images of this checkout."""
     for old in home().glob("containers-*"):
         if not Path(f"/proc/{old.name.removeprefix('containers-')}").exists():
             compose.remove(compose.kept_plan(old))
     plan = compose.make_plan(home() / f"containers-{os.getpid()}", {name: free_port() for name in compose.PORTS})
     try:
+        began = time.monotonic()
         compose.build(plan)
+        say(request, f"images: all built in {time.monotonic() - began:.0f} s, with what Docker has kept (each may take 180 s without)")
         names.known()
         yield plan
     finally:

@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from deploy import compose
 from deploy.local.plan import SERVICES
 from shared.db import asyncpg_url
-from tests.containers.conftest import Stack, docker
+from tests.containers.conftest import Stack, docker, say
 from tests.shared.test_consumption import until
 
 OURS = set(SERVICES)
@@ -19,9 +20,10 @@ ANY = "/api/practices/195900/anything"
 
 
 @pytest.fixture
-def alone(stack: Stack) -> Iterator[Callable[[str], None]]:
+def alone(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Starts one service with what it depends on; afterwards it is gone, and its database with it."""
     started: list[str] = []
+    monkeypatch.setenv("TRACE_SAMPLE", "0")  # nothing takes spans here, and a service that ends tries for ten seconds to be rid of them
 
     def start(service: str) -> None:
         stack.compose("up", "--detach", service)
@@ -60,7 +62,7 @@ def trouble(stack: Stack, service: str) -> dict[str, str]:
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.req("PF-01", "PF-05")
 async def test_a_service_migrates_starts_and_serves_with_only_kafka_and_its_own_database(
-    stack: Stack, alone: Callable[[str], None], service: str
+    stack: Stack, alone: Callable[[str], None], request: pytest.FixtureRequest, service: str
 ) -> None:
     alone(service)
 
@@ -68,6 +70,8 @@ async def test_a_service_migrates_starts_and_serves_with_only_kafka_and_its_own_
         return compose.is_ready(stack.plan, service)
 
     await until(ready, 60)
+    took = datetime.now(UTC) - stack.moment(service, "StartedAt")
+    say(request, f"{service}: ready {took.total_seconds():.1f} s after its container started (10 s are allowed)")
     running = set(docker("ps", "--filter", f"label=com.docker.compose.project={compose.project(stack.plan.state)}", "--format",
                          '{{.Label "com.docker.compose.service"}}').split())  # fmt: skip
     assert running == {"kafka", "postgres", service}
