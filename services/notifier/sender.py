@@ -20,7 +20,8 @@ import aiosmtplib
 import httpx
 import jinja2
 from prometheus_client import Counter
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import copies, tables
@@ -160,10 +161,10 @@ class Sender:
         async with self.db.begin() as tx:
             ended = await self._end(tx, mail, outcome, reason, letter.to if mail.template != "code" else None, subject)
             if ended and outcome == "sent" and letter.told:
-                rows = [
-                    item | {"practice_id": mail.practice_id, "contact_id": mail.facts["contact_id"], "mail_id": mail.mail_id} for item in letter.told
-                ]
-                await tx.execute(insert(tables.told), rows)
+                # Two digests of one contact may name the same items, and go out at the same moment: in one order, and once each.
+                whose = {"practice_id": mail.practice_id, "contact_id": mail.facts["contact_id"], "mail_id": mail.mail_id}
+                rows = [item | whose for item in sorted(letter.told, key=lambda item: (item["invoice_id"], item["kind"], item["issue_no"]))]
+                await tx.execute(insert(tables.told).values(rows).on_conflict_do_nothing())
         return ended
 
     async def _end(self, tx: AsyncConnection, mail: Any, outcome: str, reason: str | None, to: str | None = None, subject: str | None = None) -> bool:

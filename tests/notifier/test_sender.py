@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from deploy.local.places import free_port
-from services.notifier import sender
+from services.notifier import sender, tables
 from services.notifier.sender import LEASE, Sender
 from shared.events.invoicing import INVOICE_ISSUED, INVOICE_STATE
 from shared.events.notifier import NOTIFICATION_FAILED, NOTIFICATION_SENT
@@ -120,3 +121,24 @@ async def test_what_is_wrong_with_a_mail_puts_it_off_ever_longer(waiting: Notifi
         assert mail.next_try_at == waiting.clock.system() + timedelta(seconds=2**mail.attempts)
         waiting.clock.now = mail.next_try_at
     assert await waiting.send() == 1
+
+
+@pytest.mark.req("BX-02")
+async def test_two_digests_of_a_contact_that_go_out_together_may_name_the_same_invoice(
+    waiting: Notifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a crash left over of yesterday's digest, and today's."""
+    async with waiting.worker.begin() as tx:
+        [mail] = await tx.execute(select(tables.mails))
+        await tx.execute(insert(tables.mails).values(mail._asdict() | {"mail_id": "other", "key": "other"}))
+    together = asyncio.Barrier(2)
+    post = Sender._post
+
+    async def both(self: Sender, message: Any) -> None:
+        await together.wait()
+        await post(self, message)
+
+    monkeypatch.setattr(Sender, "_post", both)
+    assert await waiting.send() == 2
+    assert {row.state for row in await waiting.rows(MAIL)} == {"sent"} and "cannot be made" not in caplog.text
+    assert len(await waiting.rows("SELECT 1 FROM told")) == 1
