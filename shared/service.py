@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient
 from fastapi import APIRouter, Depends, FastAPI, Response
@@ -35,6 +35,7 @@ from shared.signin import install_auth
 from shared.web import Web, make_web
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STUCK_SECONDS = 60  # records to read and none read for so long, while database and broker answer: start anew
 LOOK_SECONDS = 10
@@ -260,6 +261,25 @@ class Service:
             return True
         finally:
             await admin.close()
+
+
+async def each_apart(things: Mapping[str, T], work: Callable[[T], Awaitable[int]]) -> int:
+    """A job's work for each of these, practices or what is theirs; answers how much it was.
+
+    What goes wrong for one holds up no other. The job fails once all had their turn, so that it is not done again at once for ever.
+    """
+    done, failed = 0, []
+    for name, thing in things.items():
+        try:
+            done += await work(thing)
+        except Exception as error:
+            if passing(error):
+                raise
+            log.exception("not done for %s", name)
+            failed.append(name)
+    if failed:
+        raise RuntimeError(f"not done for {', '.join(failed)}; done for all others")
+    return done
 
 
 async def _loop(job: Job) -> None:

@@ -6,7 +6,7 @@ from services.invoicing.papers import print_next
 from services.invoicing.store import practices
 from shared.clock import Clock
 from shared.db import Database
-from shared.service import Service
+from shared.service import Service, each_apart
 
 
 def register(service: Service) -> None:
@@ -20,6 +20,5 @@ async def run_days(db: Database, clock: Clock) -> int:
     now = clock.business()
     async with db.begin() as tx:
         due = [each for each in await practices.every(tx) if each.ran_on is None or each.ran_on < each.today(now)]
-    for practice in due:
-        await days.day(db, now, practice)
+    await each_apart({each.state.practice_id: each for each in due}, lambda practice: days.day(db, now, practice))
     return len(due)

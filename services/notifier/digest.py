@@ -13,6 +13,7 @@ from services.notifier.decide import OLD
 from shared import ids
 from shared.clock import Clock, local_date, local_time
 from shared.db import Database
+from shared.service import each_apart
 
 QUIET, AT_MOST = timedelta(seconds=5), timedelta(seconds=60)  # of `digest_at: now`
 PATIENCE = timedelta(minutes=10)  # then a digest goes out without the invoices whose copies have not caught up
@@ -23,21 +24,13 @@ async def run_once(db: Database, clock: Clock) -> int:
     async with db.begin() as tx:
         practices = {row.practice_id: row.body for row in await tx.execute(select(tables.practices))}
         waiting = (await tx.execute(text("SELECT DISTINCT practice_id, account_id FROM items WHERE ended IS NULL ORDER BY 1, 2"))).all()
-    made = 0
-    for practice_id in sorted({row.practice_id for row in waiting} & practices.keys()):
+    due = {f"{row.practice_id}/{row.account_id}": row for row in waiting if row.practice_id in practices}
+
+    async def one(row: Any) -> int:
         async with db.begin() as tx:
-            await _skip_old(tx, practice_id, local_date(clock.business(), practices[practice_id]["zone"]))
-    for row in waiting:
-        if practice := practices.get(row.practice_id):
-            async with db.begin() as tx:
-                made += await _account(tx, clock, practice, row.account_id)
-    return made
+            return await _account(tx, clock, practices[row.practice_id], row.account_id)
 
-
-async def _skip_old(tx: AsyncConnection, practice_id: str, today: Any) -> None:
-    item = tables.items.c
-    old = update(tables.items).where(item.practice_id == practice_id, item.ended.is_(None), item.on < today - OLD)
-    await tx.execute(old.values(ended="skipped: old"))
+    return await each_apart(due, one)
 
 
 async def alone(tx: AsyncConnection, practice_id: str, account_id: str) -> bool:
@@ -54,12 +47,13 @@ async def _account(tx: AsyncConnection, clock: Clock, practice: dict[str, Any], 
     of_account = (item.practice_id == practice["practice_id"], item.account_id == account_id, item.ended.is_(None))
     if not await alone(tx, practice["practice_id"], account_id):
         return 0
+    today = local_date(clock.business(), practice["zone"])
+    await tx.execute(update(tables.items).where(*of_account, item.on < today - OLD).values(ended="skipped: old"))
     found = (await tx.execute(select(tables.items).where(*of_account).order_by(item.at).with_for_update())).all()
     items = _due(found, practice, clock)
     ready = await _caught_up(tx, items)
     if not items or (len(ready) < len(items) and clock.system() - items[0].since < PATIENCE) or not ready:
         return 0
-    today = local_date(clock.business(), practice["zone"])
     people = await copies.recipients(tx, practice["practice_id"], account_id)
     made, left = 0, False
     for contact in people:

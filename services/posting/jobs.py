@@ -1,11 +1,13 @@
 """What posting does by the clock."""
 
+from typing import Any
+
 from sqlalchemy import select
 
 from services.posting import batches, consumers, tables
 from shared.clock import Clock, local_date
 from shared.db import Database
-from shared.service import Service
+from shared.service import Service, each_apart
 
 
 def register(service: Service) -> None:
@@ -15,13 +17,15 @@ def register(service: Service) -> None:
 
 async def close_days(worker: Database, clock: Clock) -> int:
     """E-payment batches close after their day's end at the practice (RP-20); answers how many."""
-    closed = 0
     now = clock.business()
     async with worker.begin() as tx:
         known = list(await tx.execute(select(tables.practices.c.practice_id, tables.practices.c.zone)))
-    for row in known:
+
+    async def close(row: Any) -> int:
         async with worker.begin() as tx:
-            for batch_id in await batches.past_days(tx, row.practice_id, local_date(now, row.zone)):
+            over = await batches.past_days(tx, row.practice_id, local_date(now, row.zone))
+            for batch_id in over:
                 await batches.close_batch(tx, row.practice_id, batch_id, now)
-                closed += 1
-    return closed
+        return len(over)
+
+    return await each_apart({row.practice_id: row for row in known}, close)

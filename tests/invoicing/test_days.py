@@ -1,11 +1,14 @@
 """The day's record says what the day's run made, whoever made it and however often it was begun (EP-32)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.invoicing import jobs
 from services.invoicing.handlers import days, runs
+from services.invoicing.store import practices
 from services.invoicing.store.practices import every
 from services.invoicing.store.runs import newest
 from shared.timers import once_a_day
@@ -69,6 +72,26 @@ async def test_what_was_billed_before_a_crash_is_in_the_record_of_the_day(two: H
     for _ in range(2):
         await day(two)
         assert await recorded(two) == WHOLE
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_a_practice_whose_day_fails_holds_up_no_other(two: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with two.worker.begin() as tx:
+        [practice] = await every(tx)
+        await practices.save(tx, replace(practice.state, practice_id="p0"), practice.colour, practice.next_number)
+    remind = days.remind
+
+    async def failing(db: Any, now: Any, practice: Any) -> int:
+        if practice.state.practice_id == "p0":
+            raise ValueError("this one fails")
+        return await remind(db, now, practice)
+
+    monkeypatch.setattr(days, "remind", failing)
+    with pytest.raises(RuntimeError, match="not done for p0; done for all others"):
+        await jobs.run_days(two.worker, two.clock)
+    assert await recorded(two) == WHOLE
+    async with two.worker.begin() as tx:
+        assert {each.state.practice_id: bool(each.ran_on) for each in await every(tx)} == {"p0": False, "p1": True}
 
 
 async def ends(house: House) -> bool:

@@ -43,7 +43,17 @@ async def test_a_file_sets_up_practices_once_however_often_it_is_given(house: Ho
 
 
 @pytest.mark.req("PF-10", part="by command; name and brand by page")
-@pytest.mark.parametrize("change", [{"zone": "Mars/Olympus"}, {"digest_at": "noon"}, {"practice_id": "no/slash"}, {"merchant_locations": "none"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"zone": "Mars/Olympus"},
+        {"digest_at": "noon"},
+        {"digest_at": "24:00"},
+        {"digest_at": "29:59"},
+        {"practice_id": "no/slash"},
+        {"merchant_locations": "none"},
+    ],
+)
 async def test_a_file_with_something_wrong_is_refused_in_words(
     house: House, postgres: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: dict[str, Any]
 ) -> None:

@@ -83,6 +83,22 @@ async def test_a_digest_that_a_replica_is_about_to_make_is_not_split_by_another(
     assert mail["subject"] == "Employer Portal: 2 new invoices from Saltmarsh"
 
 
+@pytest.mark.req("BX-02")
+async def test_a_practice_whose_digest_has_an_hour_that_no_day_has_holds_up_no_other(notifier: Notifier, caplog: pytest.LogCaptureFixture) -> None:
+    person, theirs = contact(1), {"practice_id": "6"}
+    await ready(notifier, person)
+    await notifier.give(PRACTICE_STATE, practice(**theirs, digest_at="25:00"))
+    await notifier.give(ACCOUNT_STATE, replace(account(), **theirs))
+    await notifier.give(CONTACT_STATE, contact(2, **theirs))
+    await notifier.give(INVOICE_STATE, invoice(**theirs), invoice())
+    await notifier.give(INVOICE_ISSUED, issued(**theirs), issued())
+    notifier.clock.move(days=1)
+    with pytest.raises(RuntimeError, match="not done for 6/a1; done for all others"):
+        await notifier.digests()
+    assert await notifier.send() == 1 and len(await notifier.mails(person.email)) == 1
+    assert "not done for 6/a1" in caplog.text and "hour must be" in caplog.text
+
+
 NAMES = [
     "Kittiwake Lane Family Practice Group",
     "Kittiwake Lane Family Medicine and Occupational Health Partners of Greater Boston and the Islands",

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from deploy.local.verify.facts import Facts
 from deploy.local.verify.money import batches_balance
-from services.posting import jobs, read
+from services.posting import batches, jobs, read, tables
 from shared.events.contracts import CONTRACT_CHARGED, ChargedClaim, ContractCharged
 from shared.events.portal import PAYMENT_CAPTURED
 from shared.events.posting import PAYMENT_STATE
@@ -63,6 +64,26 @@ async def test_a_batch_is_open_through_the_practices_day_and_closes_after_it(pos
     assert await jobs.close_days(posting.worker, posting.clock) == (state == "closed")
     assert await standing(posting) == [(20001, "portal", DAY, state, 150)]
     assert await jobs.close_days(posting.worker, posting.clock) == 0
+
+
+@pytest.mark.req("RP-20")
+async def test_a_practice_whose_batch_cannot_be_closed_holds_up_no_other(posting: Posting, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with posting.worker.begin() as tx:
+        [practice] = await tx.execute(select(tables.practices))
+        await tx.execute(insert(tables.practices).values(practice._asdict() | {"practice_id": "6"}))
+    await posting.give(PAYMENT_CAPTURED, captured("p1", {"c9": 100}), replace(captured("p2", {"c9": 50}), practice_id="6"))
+    posting.clock.now = datetime(2026, 11, 22, tzinfo=UTC)
+    close_batch = batches.close_batch
+
+    async def failing(tx: Any, practice_id: str, *more: Any) -> None:
+        if practice_id == "6":
+            raise ValueError("this one fails")
+        await close_batch(tx, practice_id, *more)
+
+    monkeypatch.setattr(batches, "close_batch", failing)
+    with pytest.raises(RuntimeError, match="not done for 6; done for all others"):
+        await jobs.close_days(posting.worker, posting.clock)
+    assert [row[3:] for row in await standing(posting)] == [("open", 50), ("closed", 100)]
 
 
 @pytest.mark.req("RP-20")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,6 +35,9 @@ async def set_up(tx: AsyncConnection, now: datetime, asked: Mapping[str, Any], l
     try:
         state = msgspec.convert(body, PracticeState)
         ZoneInfo(state.zone)
+        if state.digest_at != "now":  # the pattern, which readers know, takes hours up to 29
+            hour, minute = map(int, state.digest_at.split(":"))
+            time(hour, minute)
     except (msgspec.ValidationError, ZoneInfoNotFoundError, ValueError) as error:
         raise Refused(f"Practice {practice_id or 'without id'}: {error}") from error
     return await _save(tx, now, known, state, asked["colour"], int(asked.get("first_invoice_number", FIRST_NUMBER)))
