@@ -33,7 +33,7 @@ idempotency = Table(
 
 @dataclass(frozen=True)
 class Once:
-    """One request that must be done once. `body` is what was sent, byte for byte; `route` names the action."""
+    """One request that must be done once. `body` is what was sent, byte for byte, empty for a form's button; `route` names the action."""
 
     practice_id: str
     route: str
@@ -76,11 +76,14 @@ async def begin(tx: AsyncConnection, once: Once) -> Answer | None:
     """First thing in the transaction. None: go on, then `finish`. An answer: give it again and change nothing.
 
     Problem 422 when the key came with another body, 409 while the first request is still being worked on: in this transaction's
-    rival, or committed as begun but not finished yet (an unknown outcome that a job is settling).
+    rival, or committed as begun but not finished yet (an unknown outcome that a job is settling). Who presses a form's button twice
+    waits for the rival instead: a person sees the last answer only, and what was done has to be in it.
     """
     place = hashlib.sha256("\0".join((once.practice_id, once.route, once.key)).encode()).digest()
     lock = int.from_bytes(place[:8], signed=True)
-    if not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
+    if not once.body:
+        await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+    elif not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
         raise _running()
     kept = await answered(tx, once)
     if kept is None:

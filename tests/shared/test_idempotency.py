@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from shared.db import TECHNICAL, Database
 from shared.http import Problem, public
 from shared.idempotency import Answer, Once
 from shared.web import make_web
+from tests.together import blocked
 
 PAY = Once("195900", "pay", "key-1", b'{"cents":100}')
 
@@ -85,6 +87,20 @@ async def test_while_the_first_is_being_worked_on_the_second_gets_409_and_later_
     answer = await first
     assert await do(db, PAY) == answer
     assert await effects(db) == 1
+
+
+@pytest.mark.parametrize("fail", [False, True])
+async def test_a_button_that_is_pressed_twice_gives_the_first_answer_or_does_what_the_first_could_not(db, fail):
+    button, pause = replace(PAY, body=b""), asyncio.Event()
+    first = asyncio.create_task(do(db, button, pause=pause, fail=fail))
+    while not await locks(db):
+        await asyncio.wait([first], timeout=0.01)
+    second = asyncio.create_task(do(db, button))
+    await blocked(db)
+    pause.set()
+    [failed, answer] = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(failed, RuntimeError) if fail else failed == answer
+    assert answer == Answer(201, {"payment": 7}, {"Location": "/payments/7"}) and await effects(db) == 1
 
 
 async def locks(db: Database) -> int:
