@@ -16,6 +16,7 @@ from shared.events.posting import CLAIM_BALANCES
 from shared.messages import Message
 from tests.invoicing.conftest import House
 from tests.invoicing.made import NOON, balances, claim, employer
+from tests.together import blocked as waiting
 
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
@@ -89,3 +90,16 @@ async def test_a_claim_billed_while_it_was_waited_for_has_its_invoice_locked_too
     await house.run()
     await coming[0]
     assert refused == ["55P03"]
+
+
+@pytest.mark.req("EP-01", part="all but send corrected invoices")
+async def test_of_two_accounts_saved_at_once_with_the_same_payer_ids_one_is_refused_in_words(house: House) -> None:
+    """`m` is somebody's for a moment: taken in the order of their forms, each of the two would have one id that the other waits for."""
+    async with house.worker.engine.connect() as other:
+        await other.execute(text("INSERT INTO account_payer (practice_id, payer_id, account_id) VALUES ('p1', 'm', 'a1')"))
+        saves = [asyncio.create_task(house.account(employer(name, payers))) for name, payers in (("a2", ("a", "m", "z")), ("a3", ("z", "m", "a")))]
+        await waiting(house.worker, 2)
+    answers = await asyncio.gather(*saves, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in answers) == ["Account", "Refused"]
+    assert "Payer id a belongs to Kuvalis" in str(answers)
+    assert await house.one("SELECT count(DISTINCT account_id) FROM account_payer WHERE payer_id IN ('a', 'm', 'z')") == 1

@@ -33,14 +33,16 @@ async def save(tx: AsyncConnection, now: datetime, asked: Account, expected: int
         raise Refused("There is no such account")
     if known is not None and known.version != expected:
         raise Stale(known)
-    rules.taken_payers(asked, await accounts.holders(tx, asked.practice_id, asked.payer_ids, asked.account_id))
+    await _own_payers(tx, asked)
     same_rhythm = known is not None and (known.frequency, known.weekday, known.month_day) == (asked.frequency, asked.weekday, asked.month_day)
     next_run_on = known.next_run_on if known and same_rhythm else rules.first_run(asked, practice.today(now))
     new = replace(asked, version=known.version if known else 0, next_run_on=next_run_on)
     if new == known:
         return new
     new = replace(new, version=new.version + 1)
-    await accounts.save(tx, new)
+    if not await accounts.save(tx, new):
+        await _own_payers(tx, new)  # says whose they are now
+        raise Refused("A payer id was somebody else's at this moment. Save the account once more")
     await publish(tx, now, new)
     if known is not None and known.mask != new.mask:
         on = await invoices.of_account(tx, key)
@@ -48,6 +50,10 @@ async def save(tx: AsyncConnection, now: datetime, asked: Account, expected: int
         await claims.lock(tx, touched)
         await settle(tx, now, touched)
     return new
+
+
+async def _own_payers(tx: AsyncConnection, account: Account) -> None:
+    rules.taken_payers(account, await accounts.holders(tx, account.practice_id, account.payer_ids, account.account_id))
 
 
 async def publish(tx: AsyncConnection, now: datetime, account: Account) -> None:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, text, tuple_
+from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,17 +58,16 @@ async def all_ids(tx: AsyncConnection, practice_id: str) -> list[str]:
     return list(rows.scalars())
 
 
-async def save(tx: AsyncConnection, new: Account) -> None:
-    """Stores an account and its payer ids, new or known."""
+async def save(tx: AsyncConnection, new: Account) -> bool:
+    """Stores an account and its payer ids, new or known; false where an account saved at this moment has got one of them."""
     values = {name: getattr(new, name) for name in COLUMNS} | {"address": plain(new.address), "mask": plain(new.mask)}
     changed = {name: value for name, value in values.items() if name not in ("practice_id", "account_id")}
     await tx.execute(upsert(account).values(values).on_conflict_do_update(index_elements=["practice_id", "account_id"], set_=changed))
     mine = account_payer.c.practice_id == new.practice_id, account_payer.c.account_id == new.account_id
     await tx.execute(delete(account_payer).where(*mine))
-    await tx.execute(
-        insert(account_payer),
-        [{"practice_id": new.practice_id, "payer_id": payer_id, "account_id": new.account_id} for payer_id in new.payer_ids],
-    )
+    # In one order: of two accounts with the same ids, one waits for the other and not each for the other.
+    rows = [{"practice_id": new.practice_id, "payer_id": payer_id, "account_id": new.account_id} for payer_id in sorted({*new.payer_ids})]
+    return (await tx.execute(upsert(account_payer).values(rows).on_conflict_do_nothing())).rowcount == len(rows)
 
 
 async def holders(tx: AsyncConnection, practice_id: str, payer_ids: Iterable[str], but: str) -> Sequence[tuple[str, str]]:
