@@ -142,6 +142,8 @@ def share_rows(shares: Mapping[Key, Mapping[str, Share]]) -> dict[tuple[Any, ...
             "seen_version": share.seen[0],
             "seen_revision": share.seen[1],
             "balances_version": share.balances_version,
+            "payer_id": share.payer_id,
+            "given_cents": share.given_cents or None,
         }
         for key, found in shares.items()
         for claim_id, share in found.items()

@@ -149,7 +149,8 @@ async def load_payments(tx: AsyncConnection, books: Books, keys: Collection[Key]
         books.details[key] = dict(row._mapping)
     for row in await tx.execute(select(tables.shares).where(_among(tables.shares, keys, "payment_id"))):
         seen = row.seen_version, row.seen_revision
-        share = Share(row.claim_id, row.applied_cents, row.waiting_cents, seen, row.balances_version)
+        whose = row.payer_id, row.given_cents or 0
+        share = Share(row.claim_id, row.applied_cents, row.waiting_cents, seen, row.balances_version, *whose)
         books.shares[row.practice_id, row.payment_id][row.claim_id] = share
     books.stored_payments = dict(books.payments)
     books.stored_shares = {key: dict(found) for key, found in books.shares.items()}
@@ -231,7 +232,10 @@ async def newest_entries(tx: AsyncConnection, keys: Collection[Key]) -> dict[Key
 
 
 async def next_credit(tx: AsyncConnection, practice_id: str, payer: Payer, holder: str) -> tuple[int, int]:
-    """The next version of a payer's credit, and what is held for it beyond what it owed."""
+    """The next version of a payer's credit, and what is held for it beyond what it owed.
+
+    A payment's credit is its own payer's, but for what is left of the shares that were another's money.
+    """
     row = {"practice_id": practice_id, "holder": holder, "kind": payer.kind, "payer_id": payer.payer_id}
     # Two statements: the second sees what others committed until the first had the row's lock. Summed up before, their money would be missed.
     version = (await tx.execute(text(_NEXT_CREDIT), row)).scalar_one()
@@ -245,6 +249,13 @@ ON CONFLICT (practice_id, holder) DO UPDATE SET version = credits.version + 1 RE
 """
 _SUM_UP = """
 UPDATE credits SET credit_cents = (
-  SELECT coalesce(sum(credited_cents), 0) FROM payments WHERE practice_id = :practice_id AND payer_kind = :kind AND payer_id = :payer_id
+  SELECT coalesce(sum(cents), 0) FROM (
+    SELECT credited_cents AS cents FROM payments WHERE practice_id = :practice_id AND payer_kind = :kind AND payer_id = :payer_id
+    UNION ALL
+    SELECT (s.given_cents - s.applied_cents - s.waiting_cents) * CASE WHEN s.payer_id = :payer_id THEN 1 ELSE -1 END
+    FROM shares s JOIN payments p USING (practice_id, payment_id)
+    WHERE s.practice_id = :practice_id AND s.payer_id IS NOT NULL AND s.given_cents > s.applied_cents + s.waiting_cents
+      AND p.payer_kind = :kind AND :payer_id IN (s.payer_id, p.payer_id)
+  ) AS held
 ) WHERE practice_id = :practice_id AND holder = :holder RETURNING credit_cents
 """

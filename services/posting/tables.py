@@ -177,7 +177,11 @@ shares = Table(
     Column("seen_version", BigInteger, nullable=False),
     Column("seen_revision", Integer, nullable=False),
     Column("balances_version", BigInteger, nullable=False),
+    Column("payer_id", Text),
+    Column("given_cents", BigInteger),
     Index(None, "practice_id", "claim_id"),
+    # The few that are credit of another than their payment's own payer.
+    Index("ix_shares_credit_of_others", "practice_id", postgresql_where="payer_id IS NOT NULL AND given_cents > applied_cents + waiting_cents"),
 )
 
 credits = Table(

@@ -238,8 +238,8 @@ def _contents(facts: Facts, people: People) -> list[str]:
             found.append(f"the void of {claim_id} is not what the practice's system says")
         if claim_id in live and (void or mine["payer_kind"] != "corporate" or live[claim_id]["payer_id"] != mine["payer_id"]):
             found.append(f"{claim_id} is withdrawn and has a live line")
-        open_cents = sum(c["balance_cents"] for c in facts.rows("posting", "columns") if c["claim_id"] == claim_id and c["payer_id"] == "e1")
-        if open_cents and mine["payer_id"] == "e1" and not void and claim_id not in held and claim_id not in live:
+        open_cents = sum(c["balance_cents"] for c in facts.rows("posting", "columns") if c["claim_id"] == claim_id and c["payer_id"] in ("e1", "e2"))
+        if open_cents and mine["payer_id"] in ("e1", "e2") and not void and claim_id not in held and claim_id not in live:
             found.append(f"{claim_id} is open and on no invoice")
     return found
 

@@ -119,6 +119,9 @@ FLOWS: dict[str, Flow] = {
     ),
     # portal payment
     "pay": Flow(start=BILLED, threads=(PAULA_PAYS,), same_end=True, seldom=MONEY),
+    "pay for two payer ids": Flow(
+        start=(("bill", "c1", 10000), ("bill", "c2", 6000, "e2"), ("run_now",)), threads=(PAULA_PAYS,), same_end=True, seldom=MONEY, whole=True
+    ),
     "pay in parts": Flow(start=BILLED, threads=(PAULA_PAYS, LEE_PAYS), seldom=MONEY, claims_per_part=1),
     "two people, a call late": Flow(
         start=BILLED,

@@ -195,7 +195,7 @@ MUTATIONS = {
         ),
         Mutation(
             "money waits for the content that its payer saw",
-            content_the_payer_saw, "paid before posting has the version", 3, "paid as asked",
+            content_the_payer_saw, "paid before posting has the version", 3, "asked of its payer again",
         ),
         Mutation(
             "a mark belongs to the claim, on whatever line",

@@ -56,7 +56,7 @@ class People(Practice):
         async with world.worker["invoicing"].begin() as tx:
             await practices.set_up(tx, now, HOUSE, None, "https://portal.example/employerportal/login")
         async with world.app["invoicing"].begin(P) as tx:
-            await accounts.save(tx, now, employer(), None)
+            await accounts.save(tx, now, employer(payers=("e1", "e2")), None)
         for name in names:
             wanted = access.Wanted(name, None, f"{name.lower()}@employer.example", None, ContactRole.PAYER)
             async with world.app["portal"].begin(P) as tx:

@@ -32,6 +32,7 @@ PROVES = {
     "write-off and check": ("EP-17: write off, re-drop", "EP-29"),
     "equal amounts": ("EP-13", "EP-14"),
     "pay": ("EP-13", "EP-21: posted with no hand, the invoice closes"),
+    "pay for two payer ids": ("EP-01: all but send corrected invoices", "EP-13", "EP-21: posted with no hand, the invoice closes"),
     "pay in parts": ("EP-13", "EP-21: posted with no hand, the invoice closes"),
     "two people, a call late": ("EP-13", "EP-14"),
     "two people, a call lost": ("EP-13", "EP-14"),

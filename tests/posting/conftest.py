@@ -1,7 +1,7 @@
 """Posting on a real database, with its handlers fed as consumption feeds them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -101,6 +101,7 @@ async def app(posting: Posting, postgres: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 EMPLOYER = Payer(order=1, kind="corporate", payer_id="E")
+SECOND = Payer(order=1, kind="corporate", payer_id="F")
 INSURANCE = Payer(order=1, kind="insurance", payer_id="I")
 PATIENT = Payer(order=2, kind="patient", payer_id="p1")
 
@@ -137,10 +138,17 @@ def voided(claim_id: str, version: int) -> ClaimVoided:
 
 
 def captured(
-    payment_id: str, claims: dict[str, int], *, part: int = 1, parts: int = 1, total: int | None = None, version: int = 1
+    payment_id: str,
+    claims: dict[str, int],
+    *,
+    part: int = 1,
+    parts: int = 1,
+    total: int | None = None,
+    version: int = 1,
+    payers: Mapping[str, str] = {},  # of claims that are not of E
 ) -> PaymentCaptured:
     paid = [
-        PaidClaim(line_id=f"l-{c}", claim_id=c, claim_version=version, claim_revision=0, payer_id="E", amount_cents=cents)
+        PaidClaim(line_id=f"l-{c}", claim_id=c, claim_version=version, claim_revision=0, payer_id=payers.get(c, "E"), amount_cents=cents)
         for c, cents in claims.items()
     ]
     amount = total or sum(claims.values())

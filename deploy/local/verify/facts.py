@@ -22,7 +22,7 @@ DATABASES = ("invoicing", "portal", "posting", "contracts", "notifier")
 HUGE = ("outbox", "inbox", "document", "documents", "idempotency", "entries", "legs", "sessions", "passwords")
 # A row of a time when PostgreSQL kept no commit times was written long ago.
 STORED_AT = "coalesce(pg_xact_commit_timestamp(xmin), to_timestamp(0)) AS stored_at"
-HISTORIES = ("contract.state", "contract.charged")  # topics of which more than the newest of a key counts
+HISTORIES = ("contract.state", "contract.charged", "invoice.payment_captured")  # topics of which more than the newest of a key counts
 
 
 @dataclass

@@ -90,14 +90,50 @@ def applied_money_equals_entries(facts: Facts) -> Iterator[str]:
 
 
 def credits_equal_payments(facts: Facts) -> Iterator[str]:
-    """A payer's credit is what its payments hold beyond what it owed."""
+    """A payer's credit is what its money holds beyond what it owed: its payments, and its shares of those that name another first."""
     held: Counter[tuple[Any, ...]] = Counter()
+    payers: dict[tuple[Any, ...], tuple[str, str]] = {}
     for row in facts.rows("posting", "payments"):
+        payers[key(row, "practice_id", "payment_id")] = row["payer_kind"], row["payer_id"]
         held[row["practice_id"], f"{row['payer_kind']}:{row['payer_id']}"] += row["credited_cents"]
+    for row in facts.rows("posting", "shares"):
+        kind, payer_id = payers.get(key(row, "practice_id", "payment_id"), ("", ""))
+        if row["payer_id"] and kind:
+            left = row["given_cents"] - row["applied_cents"] - row["waiting_cents"]
+            held[row["practice_id"], f"{kind}:{row['payer_id']}"] += left
+            held[row["practice_id"], f"{kind}:{payer_id}"] -= left
     said = {key(row, "practice_id", "holder"): row["credit_cents"] for row in facts.rows("posting", "credits")}
     for at in sorted(held.keys() | said.keys()):
         if held[at] != said.get(at, 0):
             yield f"credit of {at[1]}: {said.get(at, 0)}, its payments hold {held[at]}"
+
+
+def credit_is_not_asked_again(facts: Facts) -> Iterator[str]:
+    """No payment is credit while a claim that it names is open as its payer saw it: the same content, asked of the same payer (EP-21)."""
+    claims = {key(row): row for row in facts.rows("posting", "claims") if row["content"]}
+    shares = {key(row, "practice_id", "payment_id", "claim_id"): row for row in facts.rows("posting", "shares")}
+    open_cents: Counter[tuple[Any, ...]] = Counter()
+    for row in facts.rows("posting", "columns"):
+        open_cents[key(row, *KEY, "kind", "payer_id")] += row["balance_cents"]
+    for fact, named, payer in _named(facts):
+        at = fact["practice_id"], named["claim_id"]
+        claim, share = claims.get(at), shares.get((at[0], fact["payment_id"], at[1]))
+        if claim is None or share is None:
+            continue
+        same = (claim["content"]["version"], claim["content"]["revision"]) == (named["claim_version"], named["claim_revision"])
+        left = named["amount_cents"] - share["applied_cents"] - share["waiting_cents"]
+        if same and (claim["current_kind"], claim["current_payer_id"]) == payer and left > 0 and open_cents[*at, *payer] > 0:
+            yield f"payment {fact['payment_id']} has {left} for claim {at[1]} as credit, and {open_cents[*at, *payer]} are asked of its payer again"
+
+
+def _named(facts: Facts) -> Iterator[tuple[Row, Row, tuple[str, str]]]:
+    """Each claim that captured money names, with its payer."""
+    for fact in facts.told["invoice.payment_captured"]:
+        for claim in (claim for invoice in fact["invoices"] for claim in invoice["claims"]):
+            yield fact, claim, ("corporate", claim["payer_id"])
+    for fact in facts.told["contract.charged"]:
+        for claim in fact["claims"]:
+            yield fact, claim, ("patient", fact["patient_id"])
 
 
 def batches_balance(facts: Facts) -> Iterator[str]:
@@ -174,6 +210,7 @@ CHECKS = (
     captures_are_posted,
     applied_money_equals_entries,
     credits_equal_payments,
+    credit_is_not_asked_again,
     batches_balance,
     nothing_is_claimed_twice,
     contracts_keep_their_word,

@@ -1,5 +1,6 @@
 """What happens when money comes in: card payments taken by other services, and what staff post for a payer. Pure rules."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,7 +115,10 @@ def next_payer(claim: Claim, payer: Payer) -> Payer | None:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Captured money as a whole: applied to claims, held as credit, or waiting, tagged, for its claim's content."""
+    """Captured money as a whole: applied to claims, held as credit, or waiting, tagged, for its claim's content.
+
+    `payer` is the first that it named: an account may have several payer ids, and pay for all of them at once.
+    """
 
     practice_id: str
     payment_id: str
@@ -130,13 +134,34 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A payment's part in one claim. `waiting_cents` waits for content `seen`; `balances_version` has its newest change."""
+    """A payment's part in one claim. `waiting_cents` waits for content `seen`; `balances_version` has its newest change.
+
+    `payer_id` is whose money it is where that is not the payment's own payer, `given_cents` how much of it there was.
+    """
 
     claim_id: str
     applied_cents: int = 0
     waiting_cents: int = 0
     seen: tuple[int, int] = (0, 0)
     balances_version: int = 0
+    payer_id: str | None = None
+    given_cents: int = 0
+
+
+def payer_of(payment: Payment, share: Share) -> Payer:
+    """Whose money this part of a payment is."""
+    return payment.payer._replace(payer_id=share.payer_id) if share.payer_id else payment.payer
+
+
+def credits_of(payment: Payment, shares: Mapping[str, Share]) -> Counter[Payer]:
+    """What of a payment is credit, by whose money it is."""
+    held = Counter({payment.payer: payment.credited_cents})
+    for share in shares.values():
+        if share.payer_id:
+            left = share.given_cents - share.applied_cents - share.waiting_cents
+            held[payer_of(payment, share)] += left
+            held[payment.payer] -= left
+    return held
 
 
 def standing(payment: Payment, shares: Mapping[str, Share]) -> tuple[int, int]:

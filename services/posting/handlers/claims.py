@@ -1,6 +1,7 @@
 """News about claims: billed, corrected, voided, and the write-offs of a re-drop."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -108,16 +109,17 @@ async def _money_that_waited(tx: AsyncConnection, books: Books) -> None:
         for claim_id, share in list(shares.items()):
             key = payment_key[0], claim_id
             if share.waiting_cents and key in books.claims and money.ready(books.claims[key], share.seen):
+                shares[claim_id] = replace(share, waiting_cents=0)
                 apply_share(books, payment_key, key, share.waiting_cents, Account.UNAPPLIED, books.payments[payment_key].batch_id)
-                shares[claim_id] = money.Share(claim_id, 0, 0, share.seen)
     for message in await waiting.take(tx, FACTS, {_need(key) for key in changed}):
         if not _write_off(books, message):
             await waiting.keep(tx, FACTS, _need(_key(message)), message)
 
 
 def apply_share(books: Books, payment_key: Key, key: Key, cents: int, source: Account, batch_id: str) -> None:
-    """Applies money of a payment to a claim; what is too much becomes the payer's credit."""
+    """Applies money of a payment to a claim that it has a share in; what is too much becomes the credit of whose money it was."""
     payment = books.payments[payment_key]
-    claim, entries, left = money.apply(books.claims[key], payment.payer, cents, payment.payment_id, source)
+    payer = money.payer_of(payment, books.shares[payment_key][key[1]])
+    claim, entries, left = money.apply(books.claims[key], payer, cents, payment.payment_id, source)
     books.enter(key, claim, entries, batch_id)
     books.credit(payment_key, batch_id, source, left)

@@ -25,21 +25,22 @@ FACTS = "posting.facts"
 
 @dataclass(frozen=True, slots=True)
 class PaidPart:
-    """What a capture says of one claim: the content the payer saw, and the amount."""
+    """What a capture says of one claim: whose money it is, the content the payer saw, and the amount."""
 
     claim_id: str
+    payer_id: str
     seen: tuple[int, int]
     cents: int
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Captured money, whoever captured it. `part` of `parts`; `cents` is this part's amount."""
+    """Captured money, whoever captured it. `part` of `parts`; `cents` is this part's amount. `kind` of payer, `payer_id` the first named."""
 
     practice_id: str
     payment_id: str
     source: str
-    payer: Payer
+    kind: str
     part: int
     parts: int
     amount_cents: int
@@ -52,29 +53,39 @@ class Capture:
     claims: tuple[PaidPart, ...]
 
     @property
+    def payer(self) -> Payer:
+        """The first that is named."""
+        return Payer(self.kind, self.claims[0].payer_id)
+
+    @property
     def cents(self) -> int:
         return sum(part.cents for part in self.claims)
 
 
 def of_portal(body: PaymentCaptured) -> Capture:
     """An employer's payment. Its claims have one payer id each, all of one account."""
-    claims = [claim for invoice in body.invoices for claim in invoice.claims]
-    parts = tuple(PaidPart(claim.claim_id, (claim.claim_version, claim.claim_revision), claim.amount_cents) for claim in claims)
-    return _capture(body, "portal", Payer("corporate", claims[0].payer_id), body.part, body.parts, parts)
+    parts = tuple(
+        PaidPart(claim.claim_id, claim.payer_id, (claim.claim_version, claim.claim_revision), claim.amount_cents)
+        for invoice in body.invoices
+        for claim in invoice.claims
+    )
+    return _capture(body, "portal", "corporate", body.part, body.parts, parts)
 
 
 def of_contract(body: ContractCharged) -> Capture:
     """A patient's card on file."""
-    parts = tuple(PaidPart(claim.claim_id, (claim.claim_version, claim.claim_revision), claim.amount_cents) for claim in body.claims)
-    return _capture(body, "contract", Payer("patient", body.patient_id), 1, 1, parts)
+    parts = tuple(
+        PaidPart(claim.claim_id, body.patient_id, (claim.claim_version, claim.claim_revision), claim.amount_cents) for claim in body.claims
+    )
+    return _capture(body, "contract", "patient", 1, 1, parts)
 
 
-def _capture(body: PaymentCaptured | ContractCharged, source: str, payer: Payer, part: int, parts: int, claims: tuple[PaidPart, ...]) -> Capture:
+def _capture(body: PaymentCaptured | ContractCharged, source: str, kind: str, part: int, parts: int, claims: tuple[PaidPart, ...]) -> Capture:
     return Capture(
         body.practice_id,
         body.payment_id,
         source,
-        payer,
+        kind,
         part,
         parts,
         body.amount_cents,
@@ -139,9 +150,10 @@ async def _post(tx: AsyncConnection, books: Books, capture: Capture, trace: str 
     await batches.raise_by(tx, capture.practice_id, batch_id, capture.payment_id, capture.cents)
     for part in capture.claims:
         key = capture.practice_id, part.claim_id
-        # A claim that was named before, in this part or an earlier one, keeps what of it waits.
-        share = books.shares[at].get(part.claim_id, Share(part.claim_id))
-        share = replace(share, seen=max(share.seen, part.seen))
+        other = part.payer_id if part.payer_id != books.payments[at].payer.payer_id else None
+        # A claim that was named before, in this part or an earlier one, keeps its payer and what of it waits.
+        share = books.shares[at].get(part.claim_id, Share(part.claim_id, payer_id=other))
+        share = replace(share, seen=max(share.seen, part.seen), given_cents=share.given_cents + part.cents)
         if ready(books.claims[key], part.seen):
             books.shares[at][part.claim_id] = share
             books.traces[key] = trace

@@ -1,5 +1,6 @@
 """What posting says after its books changed: balances, adjudication, payments, credits; one state message per key and transaction."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.posting import store
 from services.posting.domain.claim import Claim, Payer
-from services.posting.domain.payment import next_payer, standing
+from services.posting.domain.payment import credits_of, next_payer, standing
 from services.posting.store import Books, Key
 from shared import outbox
 from shared.events.posting import (
@@ -200,11 +201,12 @@ def payment_of(books: Books, key: Key) -> PaymentState:
 
 
 async def _credit_events(tx: AsyncConnection, books: Books) -> list[Outgoing]:
-    def before(key: Key) -> int:
+    moved: dict[tuple[str, Payer], Key] = {}
+    for key, payment in books.payments.items():
         stored = books.stored_payments.get(key)
-        return stored.credited_cents if stored else 0
-
-    moved = {(key[0], payment.payer): key for key, payment in books.payments.items() if payment.credited_cents != before(key)}
+        before = credits_of(stored, books.stored_shares[key]) if stored else Counter[Payer]()
+        now = credits_of(payment, books.shares[key])
+        moved |= {(key[0], payer): key for payer in now if now[payer] != before[payer]}
     events = []
     for (practice_id, payer), key in sorted(moved.items()):
         holder = f"{payer.kind}:{payer.payer_id}"
