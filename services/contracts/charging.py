@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.contracts import store, tables
 from services.contracts.domain.charge import ChargeStatus, move, retry_in
 from services.contracts.domain.contract import Status
-from services.contracts.handlers.charges import TIMER, look_again
+from services.contracts.handlers.charges import TIMER, look_again, withdraw_planned
 from services.contracts.handlers.publish import publish
 from shared import outbox, telemetry, timers
 from shared.clock import Clock, local_date
@@ -121,6 +121,7 @@ class Charging:
         record = f"C-{await store.next_number(tx, row.practice_id, 'record'):06d}"
         await store.save_charge(tx, row, status=move(S.UNKNOWN, S.CHARGED), record_number=record, ask_at=None)
         if not await store.left_cents(tx, contract):
+            await withdraw_planned(tx, await store.charges_of(tx, row.practice_id, row.contract_id), "the limit is used up")
             await store.save_contract(tx, contract, status=Status.USED_UP, ended_reason="the limit is used up")
         now = self.clock.business()
         version = await publish(tx, now, row.practice_id, row.contract_id, trace)
@@ -158,12 +159,13 @@ class Charging:
     async def _declined(self, tx: AsyncConnection, row: Any, answer: Answer, trace: str | None) -> None:
         """A soft decline is tried again after some days, a hard one ends the charge (CF-08); notifier tells patient and practice."""
         now = self.clock.business()
-        pause = retry_in(answer.decline.kind if answer.decline else "hard", row.tries)
+        declines = row.declines + 1
+        pause = retry_in(answer.decline.kind if answer.decline else "hard", declines)
         again = now + pause if pause else None
         practice = await store.body(tx, tables.practices, row.practice_id)
         retry_on = local_date(again, practice["zone"] if practice else "UTC") if again else None
         reason = f"the card was declined; the next try is on {staff_day(retry_on)}" if retry_on else "the card was declined"
-        await self._not_taken(tx, row, again, reason, trace)
+        await self._not_taken(tx, row, again, reason, trace, declines=declines)
         version = (await store.contract_of(tx, row.practice_id, row.contract_id)).version
         body = ChargeFailed(
             practice_id=row.practice_id,
@@ -182,13 +184,13 @@ class Charging:
 
     async def _lost(self, tx: AsyncConnection, row: Any, trace: str | None) -> None:
         """The attempt never took anything and never will: a new one, under a new key, may be made."""
-        again = self.clock.business() if row.tries < LOST_TRIES else None
+        again = self.clock.business() if row.tries - row.declines < LOST_TRIES else None
         await self._not_taken(tx, row, again, "the card processor did not answer", trace)
         OUTCOMES.labels("released").inc()
 
-    async def _not_taken(self, tx: AsyncConnection, row: Any, again: Any, reason: str, trace: str | None) -> None:
+    async def _not_taken(self, tx: AsyncConnection, row: Any, again: Any, reason: str, trace: str | None, **more: Any) -> None:
         to = S.DUE if again else S.FAILED
-        await store.save_charge(tx, row, status=move(S.UNKNOWN, to), reason=reason, ask_at=None)
+        await store.save_charge(tx, row, status=move(S.UNKNOWN, to), reason=reason, ask_at=None, **more)
         if again:
             await timers.set_timer(tx, TIMER, row.practice_id, row.charge_id, again, {"notice_no": row.notice_no})
         await publish(tx, self.clock.business(), row.practice_id, row.contract_id, trace)

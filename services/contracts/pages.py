@@ -36,7 +36,7 @@ WORDS = {
     "paused": ("Paused", "overdue"),
 }
 
-STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Waits for another try"}
+STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Waits for another try", "charged": "Charged, now credit"}
 
 
 def make_router(service: Service) -> APIRouter:
@@ -100,8 +100,10 @@ def make_router(service: Service) -> APIRouter:
     @router.post("/staff/{practice_id}/agreements/{contract_id}/charges/{charge_id}/notice")
     async def notice(request: Request, practice_id: str, contract_id: int, charge_id: str, who: Writer) -> Response:
         async with service.app.begin(practice_id) as tx:
-            await charging.notice_again(tx, service.clock, practice_id, charge_id)
-        words = "The charge is made five days after the notice was sent."
-        return redirect(request, f"/staff/{practice_id}/agreements/{contract_id}", "A new notice goes out.", words)
+            sent = await charging.notice_again(tx, service.clock, practice_id, charge_id)
+        here = f"/staff/{practice_id}/agreements/{contract_id}"
+        if not sent:
+            return redirect(request, here, "No notice goes out.", "Nothing is owed under it any more, or the charge is not paused.", kind="info")
+        return redirect(request, here, "A new notice goes out.", "The charge is made five days after the notice was sent.")
 
     return router

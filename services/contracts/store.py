@@ -102,8 +102,14 @@ async def charges_of(tx: AsyncConnection, practice_id: str, contract_id: int) ->
 
 
 async def stopped_charges(tx: AsyncConnection, practice_id: str, status: str, at: Cursor | None, limit: int) -> list[Row[Any]]:
-    """Charges that failed, are paused, or wait for another try; in the direction of the cursor, newest first."""
-    stopped = or_(charge.status.in_([ChargeStatus.FAILED, ChargeStatus.PAUSED]), and_(charge.status == ChargeStatus.DUE, charge.reason.is_not(None)))
+    """Charges that failed, are paused, wait for another try, or whose money became credit; in the direction of the cursor, newest first."""
+    state = tables.payment_states.c
+    credited = select(state.payment_id).where(state.practice_id == practice_id, state.credited_cents > 0)
+    stopped = or_(
+        charge.status.in_([ChargeStatus.FAILED, ChargeStatus.PAUSED]),
+        and_(charge.status == ChargeStatus.DUE, charge.reason.is_not(None)),
+        and_(charge.status == ChargeStatus.CHARGED, charge.attempt_id.in_(credited)),
+    )
     both = (contract.practice_id == charge.practice_id) & (contract.contract_id == charge.contract_id)
     card = (contract.patient_name, contract.card_brand, contract.card_last4)
     found = select(tables.charges, *card).join(tables.contracts, both).where(charge.practice_id == practice_id, stopped)

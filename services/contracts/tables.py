@@ -39,7 +39,14 @@ balances = _copy(
     Column("patient_balance_cents", BigInteger, nullable=False),
     Index(None, "practice_id", "patient_id"),
 )
-payment_states = _copy("payment_states", "payment_id", Column("credited_cents", BigInteger, nullable=False), Column("claims", JSONB, nullable=False))
+payment_states = _copy(
+    "payment_states",
+    "payment_id",
+    Column("credited_cents", BigInteger, nullable=False),
+    Column("claims", JSONB, nullable=False),
+    # Money that staff look at: a reversal after the charge made it the patient's credit.
+    Index("ix_payment_states_credited", "practice_id", "payment_id", postgresql_where="credited_cents > 0"),
+)
 
 contracts = Table(
     "contracts",
@@ -105,6 +112,7 @@ charges = Table(
     Column("notice_sent_on", Date),
     Column("due_on", Date),
     Column("tries", Integer, nullable=False),
+    Column("declines", Integer, nullable=False, server_default="0"),  # those of the tries that the card's bank answered with a no
     Column("attempt_id", Text),
     Column("submitted_cents", BigInteger, nullable=False),
     Column("ask_at", DateTime(timezone=True)),

@@ -109,9 +109,9 @@ def reversed_by(balance: Balance, adjudication_no: int) -> bool:
     return balance.voided or not balance.adjudicated or balance.adjudication_no > adjudication_no
 
 
-def retry_in(decline: str, tries: int) -> timedelta | None:
+def retry_in(decline: str, declines: int) -> timedelta | None:
     """When a declined charge is tried again: after a soft decline a few times, after a hard one never (CF-08)."""
-    return timedelta(days=RETRY_DAYS[tries - 1]) if decline == "soft" and tries <= len(RETRY_DAYS) else None
+    return timedelta(days=RETRY_DAYS[declines - 1]) if decline == "soft" and declines <= len(RETRY_DAYS) else None
 
 
 def due_on(sent_on: date) -> date:

@@ -1,6 +1,6 @@
 """A charge's way: noticed when an adjudication leaves a patient balance, due five days after its notice, submitted under the contract's lock."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +18,7 @@ from shared.outbox import Outgoing
 
 S = ChargeStatus
 TIMER = "charge due"
+NOTHING_OWED = "nothing is owed under the notice any more"
 
 
 async def look_again(tx: AsyncConnection, clock: Clock, practice_id: str, claim_ids: Collection[str], trace: str | None) -> None:
@@ -131,16 +132,44 @@ async def _noticed(tx: AsyncConnection, body: NotificationEnded) -> Any:
     return charge if charge is not None and charge.notice_no == body.cause.notice_no else None
 
 
-async def notice_again(tx: AsyncConnection, clock: Clock, practice_id: str, charge_id: str) -> None:
-    """A new notice for a paused charge starts five new days."""
+async def notice_again(tx: AsyncConnection, clock: Clock, practice_id: str, charge_id: str) -> bool:
+    """A new notice for a paused charge, of what is owed by now, starts five new days; where nothing is, the charge is withdrawn.
+
+    Answers whether a notice goes out.
+    """
     charge = await store.lock_charge(tx, practice_id, charge_id)
     if charge is None or charge.status != S.PAUSED:
-        return
+        return False
+    cents = await _chargeable(tx, charge)
+    if not cents:
+        await _end(tx, clock, charge, S.WITHDRAWN, NOTHING_OWED, charge.trace)
+        return False
     number = charge.notice_no + 1
-    changed = {"status": rules.move(S.PAUSED, S.SCHEDULED), "notice_no": number, "reason": None, "notice_sent_on": None, "due_on": None}
-    await store.save_charge(tx, charge, **changed)
-    where = (charge.claim_id, charge.adjudication_no, charge.noticed_cents)
-    await _send_notice(tx, clock, practice_id, charge.contract_id, charge_id, number, *where, charge.trace)
+    again = {"notice_no": number, "noticed_cents": cents, "reason": None, "notice_sent_on": None, "due_on": None}
+    await store.save_charge(tx, charge, status=rules.move(S.PAUSED, S.SCHEDULED), **again)
+    await _send_notice(
+        tx, clock, practice_id, charge.contract_id, charge_id, number, charge.claim_id, charge.adjudication_no, cents, charge.trace
+    )
+    return True
+
+
+async def _chargeable(tx: AsyncConnection, charge: Any) -> int:
+    """What of a noticed charge could be taken now (CF-06); its contract is locked."""
+    contract = await store.contract_of(tx, charge.practice_id, charge.contract_id)
+    row = await store.balance_of(tx, charge.practice_id, charge.claim_id)
+    if row is None or contract.status != Status.ACTIVE:
+        return 0
+    others = await store.taken_on(tx, charge.practice_id, charge.claim_id, but=charge.charge_id)
+    left = await store.left_cents(tx, contract)
+    return rules.to_charge(charge.noticed_cents, charge.adjudication_no, store.as_balance(row), others, left)
+
+
+async def withdraw_planned(tx: AsyncConnection, charges: Iterable[Any], reason: str) -> None:
+    """Withdraws those of a contract's charges that were not submitted yet; the caller publishes the contract."""
+    for charge in charges:
+        if charge.status in BEFORE_THE_CALL:
+            await store.save_charge(tx, charge, status=rules.move(S(charge.status), S.WITHDRAWN), reason=reason)
+            await timers.cancel_timer(tx, TIMER, charge.practice_id, charge.charge_id)
 
 
 async def on_due(tx: AsyncConnection, timer: timers.Timer, clock: Clock, trace: str | None) -> None:
@@ -170,15 +199,9 @@ async def submit(tx: AsyncConnection, clock: Clock, body: ChargeDue, trace: str 
     charge = await store.lock_charge(tx, body.practice_id, body.charge_id)
     if charge is None or charge.status != S.DUE or charge.notice_no != body.notice_no:
         return
-    contract = await store.contract_of(tx, charge.practice_id, charge.contract_id)
-    row = await store.balance_of(tx, charge.practice_id, charge.claim_id)
-    cents = 0
-    if row is not None and contract.status == Status.ACTIVE:
-        others = await store.taken_on(tx, charge.practice_id, charge.claim_id, but=charge.charge_id)
-        left = await store.left_cents(tx, contract)
-        cents = rules.to_charge(charge.noticed_cents, charge.adjudication_no, store.as_balance(row), others, left)
+    cents = await _chargeable(tx, charge)
     if not cents:
-        await _end(tx, clock, charge, S.WITHDRAWN, "nothing is owed under the notice any more", trace)
+        await _end(tx, clock, charge, S.WITHDRAWN, NOTHING_OWED, trace)
         return
     tries = charge.tries + 1
     attempt = {"attempt_id": f"{charge.charge_id}.{charge.notice_no}.{tries}", "tries": tries, "submitted_cents": cents, "asked": 0, "reason": None}

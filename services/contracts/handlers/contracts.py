@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.contracts import store, tables
-from services.contracts.domain import charge as charge_rules
 from services.contracts.domain import contract as rules
-from services.contracts.domain.charge import BEFORE_THE_CALL, UNDER_WAY
+from services.contracts.domain.charge import BEFORE_THE_CALL, UNDER_WAY, ChargeStatus
 from services.contracts.domain.contract import Kind, Offer, Refused, Status
+from services.contracts.handlers.charges import withdraw_planned
 from services.contracts.handlers.publish import publish
 from shared import gateway, timers
 from shared.clock import Clock, local_date
@@ -163,13 +163,15 @@ async def unsigned(tx: AsyncConnection, timer: timers.Timer, clock: Clock) -> No
 
 
 async def expire(tx: AsyncConnection, timer: timers.Timer, clock: Clock) -> None:
-    """A year is over: no claim incurred later is covered. Charges that were noticed go on."""
+    """A year is over: no claim incurred later is covered. Charges that were noticed go on; one that is paused does not hold up the end."""
     row = await store.lock_contract(tx, timer.practice_id, int(timer.key))
     if row is None or row.status != Status.ACTIVE:
         return
-    if any(each.status in BEFORE_THE_CALL | UNDER_WAY for each in await store.charges_of(tx, row.practice_id, row.contract_id)):
+    charges = await store.charges_of(tx, row.practice_id, row.contract_id)
+    if any(each.status in BEFORE_THE_CALL | UNDER_WAY and each.status != ChargeStatus.PAUSED for each in charges):
         await timers.set_timer(tx, EXPIRY, timer.practice_id, timer.key, clock.business() + timedelta(days=1))
         return
+    await withdraw_planned(tx, charges, "the year is over")
     await store.save_contract(tx, row, status=Status.EXPIRED, ended_reason="the year is over")
     await publish(tx, clock.business(), timer.practice_id, row.contract_id)
 
@@ -183,11 +185,7 @@ async def cancel(tx: AsyncConnection, clock: Clock, practice_id: str, contract_i
     if any(each.status in UNDER_WAY for each in charges):
         raise Refused("A charge of this contract is under way. Try again when its outcome is known", 409)
     status = rules.move(Status(row.status), Status.CANCELLED)
-    for each in charges:
-        if each.status in BEFORE_THE_CALL:
-            to = charge_rules.move(charge_rules.ChargeStatus(each.status), charge_rules.ChargeStatus.WITHDRAWN)
-            await store.save_charge(tx, each, status=to, reason="the contract was cancelled")
-            await timers.cancel_timer(tx, "charge due", practice_id, each.charge_id)
+    await withdraw_planned(tx, charges, "the contract was cancelled")
     await store.save_contract(tx, row, status=status, ended_reason=reason)
     await publish(tx, clock.business(), practice_id, contract_id)
 
