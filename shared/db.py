@@ -82,11 +82,16 @@ class Database:
         with telemetry.transaction(self.name, [trace.get_current_span()]):
             async with self.engine.begin() as tx:
                 if practice_id:
-                    await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
+                    await enter(tx, practice_id)
                 yield tx
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+async def enter(tx: AsyncConnection, practice_id: str) -> None:
+    """From here on this transaction sees this practice only: also for a person who has accounts in several."""
+    await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
 
 
 async def copy(tx: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -44,7 +44,7 @@ async def create(tx: AsyncConnection, now: datetime, practice_id: str, account_i
 
 async def save(tx: AsyncConnection, now: datetime, practice_id: str, contact_id: str, wanted: Wanted, by: str) -> Contact:
     """Changes a contact. A new e-mail kills the links of an open invitation; who has registered keeps the e-mail they log in with."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     after = _filled(before, wanted)
     if after.address == before.address:
         return before if after == before else await store.write(tx, now, before, after, Move.SAVE, by, "saved")
@@ -59,7 +59,7 @@ async def save(tx: AsyncConnection, now: datetime, practice_id: str, contact_id:
 
 async def invite(tx: AsyncConnection, now: datetime, letters: Letters, practice_id: str, contact_id: str, by: str) -> Contact:
     """*Send Invite*: the invitation opens and its first link is mailed."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     moved(before.name, before.status, Move.INVITE, Status.INVITED)
     await _refuse_address(tx, before)
     if await _person_id(tx, before):
@@ -69,7 +69,7 @@ async def invite(tx: AsyncConnection, now: datetime, letters: Letters, practice_
 
 async def resend(tx: AsyncConnection, now: datetime, letters: Letters, practice_id: str, contact_id: str, by: str) -> Contact:
     """*Resend Invite*: one more link to the same invitation; older ones go on working."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     moved(before.name, before.status, Move.RESEND, Status.INVITED)
     await _refuse_address(tx, before)
     return await _send_link(tx, now, letters, before, before, Move.RESEND, by, "invited again")
@@ -77,7 +77,7 @@ async def resend(tx: AsyncConnection, now: datetime, letters: Letters, practice_
 
 async def revoke(tx: AsyncConnection, now: datetime, practice_id: str, contact_id: str, by: str) -> Contact:
     """*Revoke Access*: links die, and every session of this contact for this account ends at once."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     after = replace(before, status=Status.REVOKED, invitation_id=None)
     written = await store.write(tx, now, before, after, Move.REVOKE, by, "revoked")
     await invitations.shut_out(tx, practice_id, contact_id)
@@ -86,7 +86,7 @@ async def revoke(tx: AsyncConnection, now: datetime, practice_id: str, contact_i
 
 async def grant(tx: AsyncConnection, now: datetime, letters: Letters, practice_id: str, contact_id: str, by: str) -> Contact:
     """*Grant Access*: to whoever has a log-in at once, with a mail that says so; to others by a new invitation."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     person_id = before.person_id or await _person_id(tx, before)
     if person_id is None:
         moved(before.name, before.status, Move.GRANT, Status.INVITED)
@@ -114,7 +114,7 @@ async def do(tx: AsyncConnection, now: datetime, letters: Letters, practice_id: 
 
 async def register(tx: AsyncConnection, now: datetime, link: Link, person_id: str) -> Contact | None:
     """The invited contact becomes a registered one; none where this invitation is no longer open."""
-    before = await store.find(tx, link.practice_id, link.contact_id, hold=True)
+    before = await store.find(tx, link.practice_id, link.contact_id, lock=True)
     if before is None or before.status is not Status.INVITED or before.invitation_id != link.invitation_id:
         return None
     after = replace(before, status=Status.REGISTERED, person_id=person_id)
@@ -125,7 +125,7 @@ async def register(tx: AsyncConnection, now: datetime, link: Link, person_id: st
 
 async def unlock(tx: AsyncConnection, now: datetime, practice_id: str, contact_id: str, by: str) -> Contact:
     """*Unlock*: ends a lock-out after failed log-ins (EP-06). Refused where there is none."""
-    before = await _held(tx, practice_id, contact_id)
+    before = await _locked(tx, practice_id, contact_id)
     moved(before.name, before.status, Move.UNLOCK, before.status)
     if not await failures.clear(tx, before.email):
         raise Refused(f"The log-in of {before.name} is not locked any more")
@@ -146,8 +146,8 @@ def _mailed(contact: Contact) -> Contact:
     return replace(contact, invite_no=contact.invite_no + 1, sent_outcome=None, sent_reason=None, sent_at=None)
 
 
-async def _held(tx: AsyncConnection, practice_id: str, contact_id: str) -> Contact:
-    found = await store.find(tx, practice_id, contact_id, hold=True)
+async def _locked(tx: AsyncConnection, practice_id: str, contact_id: str) -> Contact:
+    found = await store.find(tx, practice_id, contact_id, lock=True)
     if found is None:
         raise NotThere
     return found

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,20 +69,16 @@ class Moved:
     words: str
 
 
+MOVES_SHOWN = 100
 _SENT = ("sent_outcome", "sent_reason", "sent_at")
 _FIELDS = tuple(Contact.__dataclass_fields__)
 _CONTACT = select(*(contacts.c[name] for name in _FIELDS))
 
 
-async def enter(tx: AsyncConnection, practice_id: str) -> None:
-    """From here on this transaction sees this practice: for a person who has accounts in several."""
-    await tx.execute(text("SELECT set_config('billfold.practice_id', :practice_id, true)"), {"practice_id": practice_id})
-
-
-async def find(tx: AsyncConnection, practice_id: str, contact_id: str, *, hold: bool = False) -> Contact | None:
-    """One contact; `hold` locks it until this transaction ends."""
+async def find(tx: AsyncConnection, practice_id: str, contact_id: str, *, lock: bool = False) -> Contact | None:
+    """One contact; with `lock` nobody else changes it until this transaction ends."""
     wanted = _CONTACT.where(contacts.c.practice_id == practice_id, contacts.c.contact_id == contact_id)
-    row = (await tx.execute(wanted.with_for_update() if hold else wanted)).one_or_none()
+    row = (await tx.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return _contact(row) if row else None
 
 
@@ -117,10 +113,10 @@ async def last_moves(tx: AsyncConnection, practice_id: str, account_id: str) -> 
     return {row.contact_id: _moved(row) for row in await tx.execute(newest)}
 
 
-async def history(tx: AsyncConnection, practice_id: str, contact_id: str, limit: int = 100) -> list[Moved]:
-    """The moves of a contact, the newest first."""
+async def history(tx: AsyncConnection, practice_id: str, contact_id: str) -> list[Moved]:
+    """The newest moves of a contact, the last one first."""
     mine = contact_moves.c.practice_id == practice_id, contact_moves.c.contact_id == contact_id
-    return [_moved(row) for row in await tx.execute(select(contact_moves).where(*mine).order_by(contact_moves.c.no.desc()).limit(limit))]
+    return [_moved(row) for row in await tx.execute(select(contact_moves).where(*mine).order_by(contact_moves.c.no.desc()).limit(MOVES_SHOWN))]
 
 
 async def write(
@@ -154,12 +150,12 @@ async def write(
 
 async def sending_ended(
     tx: AsyncConnection, practice_id: str, contact_id: str, invite_no: int, outcome: str, reason: str | None, at: datetime
-) -> bool:
+) -> None:
     """Keeps how a mail to this contact ended, unless a newer mail was sent, or a later word on this one came before."""
     mine = contacts.c.practice_id == practice_id, contacts.c.contact_id == contact_id, contacts.c.invite_no == invite_no
     newer = contacts.c.sent_at.is_(None) | (contacts.c.sent_at <= at)
     values = dict(zip(_SENT, (outcome, reason, at), strict=True))
-    return bool((await tx.execute(update(contacts).where(*mine, newer).values(values))).rowcount)
+    await tx.execute(update(contacts).where(*mine, newer).values(values))
 
 
 def _contact(row: Any) -> Contact:

@@ -15,10 +15,10 @@ LOCKED_AT = 10
 FORGOTTEN_AFTER = timedelta(days=90)
 
 
-async def count(tx: AsyncConnection, email: str, *, hold: bool = False) -> int:
-    """Failures in a row; `hold` keeps others from counting until this transaction ends."""
+async def count(tx: AsyncConnection, email: str, *, lock: bool = False) -> int:
+    """Failures in a row; `lock` keeps others from counting until this transaction ends."""
     wanted = select(failures.c.count).where(failures.c.address_hash == _hash(email))
-    return (await tx.execute(wanted.with_for_update() if hold else wanted)).scalar_one_or_none() or 0
+    return (await tx.execute(wanted.with_for_update() if lock else wanted)).scalar_one_or_none() or 0
 
 
 async def add(tx: AsyncConnection, now: datetime, email: str) -> int:

@@ -8,11 +8,11 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.portal.contacts.store import enter
 from services.portal.frame import visitor
 from services.portal.identity.addresses import show_phone
 from services.portal.identity.invitations import Place
 from services.portal.invoices.tables import accounts, practices
+from shared.db import enter
 from shared.service import Service
 from shared.web import set_cookie, use
 from shared.web.frame import Visitor

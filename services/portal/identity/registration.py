@@ -19,6 +19,7 @@ from services.portal.identity.store import AddressTaken, Person
 from services.portal.identity.tables import Kind
 from services.portal.identity.terms import VERSION
 from shared.clock import Clock
+from shared.db import enter
 
 
 class Step(IntEnum):
@@ -78,7 +79,7 @@ async def opened(tx: AsyncConnection, token: str) -> Registration:
     link = await invitations.link_of(tx, token)
     if link is None:
         raise DeadLink(None)
-    await contacts.enter(tx, link.practice_id)
+    await enter(tx, link.practice_id)
     contact = await contacts.find(tx, link.practice_id, link.contact_id)
     if contact is None or contact.invitation_id != link.invitation_id:
         raise DeadLink(link.practice_id)
@@ -95,7 +96,7 @@ async def opened(tx: AsyncConnection, token: str) -> Registration:
         return Registration(link, contact, person, Step.RECOVERY)
     invited = await _open_links(tx, contact.address)
     open_to = tuple(await choices(tx, [Place(each.practice_id, each.contact_id, account) for each, account in invited]))
-    await contacts.enter(tx, link.practice_id)
+    await enter(tx, link.practice_id)
     chosen = next((each for each in open_to if len(open_to) == 1 or each.contact_id == person.start_contact_id), None)
     return Registration(link, contact, person, Step.TERMS if chosen else Step.ACCOUNT, open_to, chosen)
 
@@ -127,7 +128,7 @@ async def join(tx: AsyncConnection, clock: Clock, person: Person) -> int:
     """Opens every account to which this registered person's address is invited; returns how many. Contacts are locked in order of their keys."""
     joined = 0
     for link in await invitations.links_to(tx, person.address):
-        await contacts.enter(tx, link.practice_id)
+        await enter(tx, link.practice_id)
         joined += await access.register(tx, clock.business(), link, person.person_id) is not None
     return joined
 
@@ -136,7 +137,7 @@ async def _open_links(tx: AsyncConnection, address: str) -> list[tuple[Link, str
     """The invitations that are open for this address, each with its account."""
     found = []
     for link in await invitations.links_to(tx, address):
-        await contacts.enter(tx, link.practice_id)
+        await enter(tx, link.practice_id)
         contact = await contacts.find(tx, link.practice_id, link.contact_id)
         if contact and contact.status is Status.INVITED and contact.invitation_id == link.invitation_id:
             found.append((link, contact.account_id))

@@ -41,7 +41,7 @@ async def log_in(gates: Gates, email: str, typed: str, device: str) -> tuple[str
     async with gates.db.begin() as tx:
         if not right or person is None:
             return None, "locked" if await failures.add(tx, now, email) >= failures.LOCKED_AT else "wrong"
-        if await failures.count(tx, email, hold=True) >= failures.LOCKED_AT:
+        if await failures.count(tx, email, lock=True) >= failures.LOCKED_AT:
             return None, "locked"
         # Read again: a reset may have changed it while the hash was computed.
         if await people.password_hashes(tx, (await people.lock(tx, person.person_id)).person_id) != hashes:
@@ -156,7 +156,7 @@ async def change_password(gates: Gates, person_id: str, session_id: str, current
         return {"password": USED_BEFORE}
     made = await password.hash_of(new)
     async with gates.db.begin() as tx:
-        if await failures.count(tx, person.email, hold=True) >= failures.LOCKED_AT:
+        if await failures.count(tx, person.email, lock=True) >= failures.LOCKED_AT:
             return {"current": "This is not your current password"}
         await failures.clear(tx, person.email)
         await people.set_password(tx, now, person_id, made)
