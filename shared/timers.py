@@ -15,6 +15,7 @@ from shared.clock import Clock
 from shared.db import TECHNICAL, Database, passing
 
 Which = Literal["business", "system"]
+AT_ONCE = 200
 log = logging.getLogger(__name__)
 
 timers = Table(
@@ -84,11 +85,11 @@ DELETE FROM timers WHERE (kind, practice_id, key) IN (
 """
 
 
-async def fire(db: Database, clock: Clock, handlers: Mapping[str, TimerHandler], limit: int = 200) -> int:
+async def fire(db: Database, clock: Clock, handlers: Mapping[str, TimerHandler]) -> int:
     """Fires what is due, each in a transaction of its own with its effect. One that fails stays due and holds up no other."""
     due = (timers.c.clock == "business") & (timers.c.due_at <= clock.business())
     due |= (timers.c.clock == "system") & (timers.c.due_at <= clock.system())
-    chosen = select(timers).where(due, timers.c.kind.in_(handlers)).order_by(timers.c.due_at).limit(limit)
+    chosen = select(timers).where(due, timers.c.kind.in_(handlers)).order_by(timers.c.due_at).limit(AT_ONCE)
     async with db.begin() as tx:
         rows = (await tx.execute(chosen)).all()
     return sum([await _fire_one(db, row, handlers[row.kind]) for row in rows])

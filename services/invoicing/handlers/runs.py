@@ -53,7 +53,7 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
     asked = {at: cents for at, each in sorted(found.items()) if at not in taken and (cents := open_cents(each, account))}
     if not asked:
         return None
-    number = await practices.take_numbers(tx, practice.state.practice_id, 1)
+    number = await practices.take_number(tx, practice.state.practice_id)
     traces = [found[at].trace for at in asked]
     invoice = {
         "practice_id": key[0],

@@ -47,8 +47,8 @@ async def add(tx: AsyncConnection, part: PaymentCaptured) -> None:
     await tx.execute(upsert(payment_claim).on_conflict_do_nothing(), rows)
 
 
-async def keep_postings(tx: AsyncConnection, states: Sequence[PaymentState]) -> set[Key]:
-    """Copies of payment.state; answers the payments that are newer than before."""
+async def keep_postings(tx: AsyncConnection, states: Sequence[PaymentState]) -> None:
+    """Copies of payment.state, and of the claims that the newer ones name."""
     rows = [{"practice_id": s.practice_id, "payment_id": s.payment_id, "version": s.version, "state": plain(s)} for s in states]
     stored = await keep_newer(tx, payment_posting, rows)
     kept = {(row["practice_id"], row["payment_id"]): msgspec.convert(row["state"], PaymentState) for row in stored}
@@ -69,13 +69,12 @@ async def keep_postings(tx: AsyncConnection, states: Sequence[PaymentState]) -> 
     ]
     if claims:
         await tx.execute(insert(payment_posting_claim), claims)
-    return set(kept)
 
 
-async def keep_balances(tx: AsyncConnection, states: Sequence[ClaimBalances]) -> set[Key]:
-    """Copies of claim.balances.state; answers the claims that are newer than before."""
+async def keep_balances(tx: AsyncConnection, states: Sequence[ClaimBalances]) -> None:
+    """Copies of claim.balances.state."""
     rows = [{"practice_id": s.practice_id, "claim_id": s.claim_id, "version": s.version, "state": plain(s)} for s in states]
-    return {(row["practice_id"], row["claim_id"]) for row in await keep_newer(tx, balance, rows)}
+    await keep_newer(tx, balance, rows)
 
 
 async def forget_balances(tx: AsyncConnection, keys: Sequence[Key]) -> None:

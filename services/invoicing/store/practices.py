@@ -87,13 +87,13 @@ async def save(tx: AsyncConnection, state: PracticeState, colour: str, next_numb
     await tx.execute(new.on_conflict_do_update(index_elements=["practice_id"], set_=values))
 
 
-async def take_numbers(tx: AsyncConnection, practice_id: str, count: int) -> int:
-    """The first of `count` numbers in a row; the practice is locked, so that a number is missing only if its invoice is."""
+async def take_number(tx: AsyncConnection, practice_id: str) -> int:
+    """The next invoice's number; the practice is locked, so that a number is missing only if its invoice is."""
     found = await tx.execute(
         update(practice)
         .where(practice.c.practice_id == practice_id)
-        .values(next_number=practice.c.next_number + count)
-        .returning(practice.c.next_number - count)
+        .values(next_number=practice.c.next_number + 1)
+        .returning(practice.c.next_number - 1)
     )
     return int(found.scalar_one())
 
