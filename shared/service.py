@@ -72,7 +72,6 @@ class Service:
 
     name: str
     settings: Settings
-    folder: Path
     clock: Clock
     app: Database
     worker: Database
@@ -141,7 +140,7 @@ class Service:
     async def _run(self) -> None:
         """Waits until database and schema are there, since a record met by a missing table would be parked; then runs everything."""
         while self.trouble:
-            self.trouble = await self._database_trouble() or await self._schema_trouble()
+            self.trouble = await self._database() or await self._schema()
             if self.trouble:
                 log.warning("not started yet: %s", self.trouble)
                 await asyncio.sleep(1)
@@ -179,9 +178,6 @@ class Service:
                 await asyncio.sleep(1)
 
     async def _database(self) -> str | None:
-        return await self._database_trouble()
-
-    async def _database_trouble(self) -> str | None:
         try:
             for database, setting, sees_all in ((self.worker, "DATABASE_WORKER_URL", True), (self.app, "DATABASE_APP_URL", False)):
                 async with asyncio.timeout(3), database.begin() as tx:
@@ -194,9 +190,6 @@ class Service:
         return None
 
     async def _schema(self) -> str | None:
-        return await self._schema_trouble()
-
-    async def _schema_trouble(self) -> str | None:
         absent = text("SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(quote_ident(name)) IS NULL ORDER BY name LIMIT 1")
         try:
             async with self.worker.begin() as tx:
@@ -251,7 +244,7 @@ class Service:
         """Whether it moved nothing of late though there are records to read, and database and broker are well."""
         if consumption.subscriber is None or time.monotonic() - consumption.moved_at < LOOK_SECONDS:
             return False
-        return bool(await kafka.lag(consumption)) and not await self._database_trouble() and await self._broker_well()
+        return bool(await kafka.lag(consumption)) and not await self._database() and await self._broker_well()
 
     async def _broker_well(self) -> bool:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_servers, request_timeout_ms=5_000)
@@ -301,4 +294,4 @@ def make_service(name: str, settings: Settings, folder: Path) -> Service:
     web = make_web(name, folder, secret=settings.session_secret, public_url=settings.public_url)
     relay = Relay(name, settings.kafka_servers, settings.database_worker_url)
     telemetry.start(name, settings)
-    return Service(name, settings, folder, SystemClock(settings.clock_file), app, worker, web, relay)
+    return Service(name, settings, SystemClock(settings.clock_file), app, worker, web, relay)

@@ -77,17 +77,17 @@ def invoicing(app: FastAPI) -> Service:
 
 @pytest.mark.req("PF-01")
 async def test_a_service_says_when_a_database_is_not_its_own(postgres: Server, invoicing: Service) -> None:
-    assert await invoicing._database_trouble() is None and await invoicing._schema_trouble() is None
+    assert await invoicing._database() is None and await invoicing._schema() is None
     invoicing.name = "notifier"  # whose revisions have lower numbers
-    assert await invoicing._schema_trouble() == "this is not the database of notifier: it has no table accounts"
+    assert await invoicing._schema() == "this is not the database of notifier: it has no table accounts"
 
 
 @pytest.mark.req("PF-01")
 async def test_a_service_says_when_its_roles_are_crossed(invoicing: Service) -> None:
     invoicing.app, invoicing.worker = invoicing.worker, invoicing.app
-    assert await invoicing._database_trouble() == "DATABASE_WORKER_URL signs in as a role that sees one practice at a time"
+    assert await invoicing._database() == "DATABASE_WORKER_URL signs in as a role that sees one practice at a time"
     invoicing.worker = invoicing.app
-    assert await invoicing._database_trouble() == "DATABASE_APP_URL signs in as a role that row-level security does not hold"
+    assert await invoicing._database() == "DATABASE_APP_URL signs in as a role that row-level security does not hold"
 
 
 @pytest.mark.req("PF-05")
