@@ -18,7 +18,7 @@ OPENED = (*SERVICES, "oidc", "gateway")  # by people, and by services on their w
 DATABASE_ROLES = ("owner", "app", "worker")
 PYTHON = sys.executable
 PROGRAM = "demo"  # the client id of programs: seed, tour, tests
-PROGRAM_SCOPES = sorted(frozenset().union(*ROLES.values()) | {"practice:write", "invoices:read"})
+PROGRAM_SCOPES = sorted(frozenset().union(*ROLES.values()) | {"invoices:read"})
 
 
 @dataclass(frozen=True)
