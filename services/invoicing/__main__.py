@@ -4,5 +4,4 @@ from services.invoicing.main import build
 from services.invoicing.practice import practice
 from shared.command import main
 
-if __name__ == "__main__":
-    main("invoicing", build, {"practice": practice})
+main("invoicing", build, {"practice": practice})

@@ -11,6 +11,7 @@ from services.invoicing.handlers.practices import keep_logo, rebrand
 from services.invoicing.pages.words import counts
 from services.invoicing.papers import one_line
 from services.invoicing.store import practices
+from services.invoicing.store.invoices import number_text
 from services.invoicing.tables import MEBIBYTE
 from shared.auth import Staff, staff
 from shared.http import uploads, whole_number
@@ -83,7 +84,7 @@ def make_router(service: Service) -> APIRouter:
             ("Phone", phone(state.phone)),
             ("Hours", state.hours),
             ("Portal", state.portal_address),
-            ("Next invoice number", f"{known.next_number:06d}"),
+            ("Next invoice number", number_text(known.next_number)),
         ]
         return page(
             request, "settings.html.j2", status=422 if errors else 200, where="Settings", values=values, errors=errors, logos=logos, brand=brand,

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.store import Key
+from services.invoicing.store.invoices import number_text
 from shared.events.invoicing import InvoiceLineState
 from shared.keyset import Cursor
 
@@ -38,6 +39,10 @@ class InvoiceListed:
     paid_cents: int
     held_cents: int
     balance_cents: int
+
+    @property
+    def number_text(self) -> str:
+        return number_text(self.number)
 
 
 @dataclass(frozen=True, slots=True)
