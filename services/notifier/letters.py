@@ -8,12 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import copies, decide, tables
-from services.notifier.render import card
 from services.notifier.settings import Settings
 from shared.clock import Clock, local_date
 from shared.money import usd
 from shared.sealing import open_sealed
-from shared.web.show import day
+from shared.web.show import card, day
 
 MOST_NAMED = 5  # claims in a mail
 
@@ -134,7 +133,7 @@ async def _notice(tx: AsyncConnection, mail: Any, settings: Settings, practice: 
         return Skip(reason)
     sealed = open_sealed(settings.sealing_private_key, contract["sealed"])
     context = _frame(practice, settings) | {"name": sealed["name"], "amount_cents": mail.facts["noticed_cents"], "today": today}
-    return Letter(sealed["to"], "contract_notice", context | {"card_words": card(contract["card"])})
+    return Letter(sealed["to"], "contract_notice", context | {"card_words": _card(contract["card"])})
 
 
 async def _contract_receipt(tx: AsyncConnection, mail: Any, settings: Settings, practice: dict[str, Any], today: date) -> Decision:
@@ -159,7 +158,7 @@ async def _declined(tx: AsyncConnection, mail: Any, settings: Settings, practice
         context |= {"agreement": contract["contract_id"], "link": _agreement(settings, contract)}
         return Letter(to, mail.template, context) if to else Skip("the practice has no address for contracts")
     sealed = open_sealed(settings.sealing_private_key, contract["sealed"])
-    context |= {"name": sealed["name"], "amount_cents": facts["amount_cents"], "card_words": card(contract["card"])}
+    context |= {"name": sealed["name"], "amount_cents": facts["amount_cents"], "card_words": _card(contract["card"])}
     return Letter(sealed["to"], mail.template, context)
 
 
@@ -181,7 +180,7 @@ async def _contract_copy(tx: AsyncConnection, mail: Any, settings: Settings, pra
         ("Agreement number", contract["contract_id"]),
         ("Receipt number", str(facts["epayment_id"])),
         ("Name", sealed["name"]),
-        ("Card", card(contract["card"])),
+        ("Card", _card(contract["card"])),
         ("Maximum in all", f"${usd(contract['limit_cents'])}"),
         ("Ends", day(date.fromisoformat(contract["expires_on"]))),
         ("Status", _status(contract)),
@@ -217,9 +216,13 @@ def _charged(facts: dict[str, Any]) -> dict[str, Any]:
         "amount_cents": facts["amount_cents"],
         "record_number": facts["record_number"],
         "authorization_number": facts["authorization_number"],
-        "card_words": card(facts["card"]),
+        "card_words": _card(facts["card"]),
         "captured_at": datetime.fromisoformat(facts["captured_at"]),
     }
+
+
+def _card(kept: dict[str, str]) -> str:
+    return card(kept["brand"], kept["last4"])
 
 
 def _frame(practice: dict[str, Any], settings: Settings) -> dict[str, Any]:

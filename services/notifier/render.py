@@ -1,4 +1,4 @@
-"""The mails' templates: one brand layout in HTML and a text of the same content and order (design: e-mail)."""
+"""The mails' templates: one brand layout in HTML and a text of the same content and order."""
 
 from datetime import date
 from pathlib import Path
@@ -7,8 +7,6 @@ import jinja2
 
 from shared import money
 from shared.web import show
-
-BRANDS = {"VI": "Visa", "MC": "Mastercard", "DS": "Discover", "AX": "American Express"}
 
 
 def make_env() -> jinja2.Environment:
@@ -23,11 +21,6 @@ def make_env() -> jinja2.Environment:
     env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, in_five_days=in_five_days)
     env.globals["first_name"] = lambda name: name.split()[0] if name.split() else name
     return env
-
-
-def card(kept: dict[str, str]) -> str:
-    """`Visa ending in 4242`."""
-    return f"{BRANDS[kept['brand']]} ending in {kept['last4']}"
 
 
 def in_five_days(today: date) -> date:

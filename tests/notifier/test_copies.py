@@ -50,7 +50,7 @@ async def test_an_agreement_goes_once_to_the_address_that_was_given_with_its_ter
     assert (await notifier.send(), await notifier.send()) == (1, 0)
     (mail,) = await notifier.mails(TO)
     assert mail["subject"] == "Saltmarsh: your card agreement" and await notifier.mails("ana@example.org") == []
-    for words in ("Hello Ana", "Visa ending in 4242", "$1,500.00", "Nov 20, 2027", "Active, signed on Nov 20, 2026", "You may cancel at any time."):
+    for words in ("Hello Ana", "Visa ending 4242", "$1,500.00", "Nov 20, 2027", "Active, signed on Nov 20, 2026", "You may cancel at any time."):
         assert words in mail["text"] and words in mail["html"]
     assert "Salt & Co." in mail["text"] and "Salt &amp; Co." in mail["html"]
     (sent,) = await notifier.said(NOTIFICATION_SENT)

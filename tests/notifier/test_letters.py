@@ -24,11 +24,11 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "password_reset": {"link": "http://portal.example/reset"},
     "code": {"code": "123456", "purpose": "registration"},
     "receipt": {"account": "Kutch", "name": "Paula", "paid_rows": [("Invoice 100001", "1.00")]},
-    "contract_notice": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending in 4242", "today": date(2026, 11, 20)},
+    "contract_notice": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending 4242", "today": date(2026, 11, 20)},
     "contract_receipt": {"name": "Ana Diaz"},
-    "contract_declined": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending in 4242", "retry_on": date(2026, 11, 26)},
+    "contract_declined": {"name": "Ana Diaz", "amount_cents": 4200, "card_words": "Visa ending 4242", "retry_on": date(2026, 11, 26)},
     "contract_declined_staff": {"agreement": "12", "link": "http://contracts.example/staff/7/agreements/12", "retry_on": None},
-    "contract_copy": {"name": "Ana Diaz", "copy": "agreement", "copy_rows": [("Card", "Visa ending in 4242")], "terms": ["After your insurance."]},
+    "contract_copy": {"name": "Ana Diaz", "copy": "agreement", "copy_rows": [("Card", "Visa ending 4242")], "terms": ["After your insurance."]},
     "invoice_digest": {
         "account": "Kutch & Co",
         "name": "Paula Schaefer",
@@ -37,7 +37,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "reissued": [],
     },
 }
-CHARGED = {"amount_cents": 100, "record_number": "P-000001", "authorization_number": "A1", "card_words": "Visa ending in 4242"}
+CHARGED = {"amount_cents": 100, "record_number": "P-000001", "authorization_number": "A1", "card_words": "Visa ending 4242"}
 
 
 @pytest.mark.req("NT-01", "NT-03")

@@ -20,7 +20,7 @@ from shared.keyset import decode_cursor, make_page
 from shared.money import usd
 from shared.service import Service
 from shared.web import page
-from shared.web.show import day, moment, phone
+from shared.web.show import card, day, moment, phone
 
 log = logging.getLogger(__name__)
 PAGE = 25
@@ -61,7 +61,7 @@ def make_router(service: Service, papers: Papers) -> APIRouter:
     @router.get("/employerportal/payments/{payment_id}")
     async def receipt(request: Request, here: Person, payment_id: str, paid: str = "") -> Response:
         row, invoices = await _payment(here, payment_id)
-        context = {"row": row, "invoices": invoices, "record": record(row.record_no), "withheld": _withheld(invoices), "cards": words.CARDS}
+        context = {"row": row, "invoices": invoices, "record": record(row.record_no), "withheld": _withheld(invoices)}
         now = ("invoice" if len(invoices) == 1 else many(len(invoices), "invoice")) if paid else ""
         return page(request, "checkout/receipt.html.j2", where="Payments", here=here, now=now, zone=row.practice["zone"], **context)
 
@@ -102,7 +102,7 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
         "facts": [
             ["Paid by", row.account_name],
             ["User", row.payer_name],
-            ["Card", f"{words.CARDS[row.card_brand]} ending {row.card_last4}"],
+            ["Card", card(row.card_brand, row.card_last4)],
             ["Record number", record(row.record_no)],
             ["Authorization number", row.authorization_number],
             ["Withheld for dispute", _withheld(invoices) or "None"],

@@ -6,7 +6,6 @@ from typing import Any
 
 from shared.events.invoicing import InvoiceLineState, InvoiceState, LineCharge, LineEntry
 from shared.money import usd
-from shared.web.show import CARDS as CARDS
 from shared.web.show import plural
 
 STATUS = {"due": "Due", "overdue": "Overdue", "in_review": "In-Review", "pending": "Pending", "closed": "Closed", "withdrawn": "Withdrawn"}
