@@ -195,7 +195,7 @@ async def _dress(request: Request, auth: Auth, who: Staff) -> None:
         return
     names = await auth.practices()
     name = names.get(str(practice_id), f"Practice {practice_id}")
-    use(request, Desk(name, areas=areas(practice_id, auth.links, who.may, {}), person=who.user_name, roles=role_words(who.roles)))
+    use(request, Desk(name, areas=areas(practice_id, auth.links, who.may), person=who.user_name, roles=role_words(who.roles)))
 
 
 def unguarded(app: FastAPI) -> list[str]:

@@ -1,6 +1,5 @@
 """The frame of every employer's page: the practice's brand, the account, the cart, the person's menu."""
 
-from functools import lru_cache
 from typing import Any
 
 from fastapi import Request
@@ -10,7 +9,7 @@ from services.portal.identity.here import CHOOSE, HOME, Here
 from shared.http import Problem
 from shared.service import Service
 from shared.web import use
-from shared.web.brand import brand
+from shared.web.brand import Colours
 from shared.web.frame import Link, Visitor
 
 NAV = (Link("Home", HOME), Link("Payments", "/employerportal/payments"), Link("Help", "/employerportal/help"))
@@ -27,7 +26,6 @@ _FRAME = text(
     "   AND NOT EXISTS (SELECT 1 FROM payment_marks m WHERE m.practice_id = i.practice_id AND m.invoice_id = i.invoice_id)) AS cart"
     " WHERE p.practice_id = :practice_id"
 )
-_brand = lru_cache(maxsize=256)(brand)
 
 
 async def dress(request: Request, here: Here) -> None:
@@ -65,7 +63,7 @@ def visitor(practice: dict[str, Any], **around: Any) -> Visitor:
     logo = f"/employerportal/logo/{practice['practice_id']}/{look['logo_id']}" if look["logo_id"] else ""
     return Visitor(
         practice["display_name"],
-        brand=_brand(look["accent"]),
+        brand=Colours(look["accent"], look["accent_on"], look["accent_edge"], look["accent_soft"]),
         home=HOME,
         logo=logo,
         logo_alt=look["logo_alt"],

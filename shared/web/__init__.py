@@ -59,7 +59,6 @@ def make_web(service: str, folder: Path | None, *, secret: str, public_url: str)
         plural=show.plural,
         phone=show.phone,
         card=show.card,
-        size=show.size,
         initials=show.initials,
         static=files.url,
         new_key=lambda: secrets.token_urlsafe(16),

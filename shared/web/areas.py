@@ -17,10 +17,10 @@ AREAS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def areas(practice_id: str, links: Mapping[str, str], allowed: Callable[[str], bool], counts: Mapping[str, int]) -> tuple[Link, ...]:
-    """The links of the bar: one per area that the person may open and whose service has an address; counts by area name."""
+def areas(practice_id: str, links: Mapping[str, str], allowed: Callable[[str], bool]) -> tuple[Link, ...]:
+    """The links of the bar: one per area that the person may open and whose service has an address."""
     return tuple(
-        Link(name, f"{links[service].rstrip('/')}/staff/{practice_id}/{path}", count=counts.get(name, 0))
+        Link(name, f"{links[service].rstrip('/')}/staff/{practice_id}/{path}")
         for name, service, path, permission in AREAS
         if service in links and allowed(permission)
     )

@@ -18,14 +18,19 @@ class Ratios:
 
 
 @dataclass(frozen=True)
-class Brand:
-    """What pages, papers and mails need of a practice's colour, all as `#RRGGBB`."""
+class Colours:
+    """What pages, papers and mails show of a practice's colour, all as `#RRGGBB`."""
 
-    asked: str
     accent: str
     on: str
     edge: str
     soft: str
+
+
+@dataclass(frozen=True)
+class Brand(Colours):
+    """The same with its contrast, for whoever chooses the colour."""
+
     ratios: Ratios
 
 
@@ -47,7 +52,7 @@ def brand(colour: str) -> Brand:
     while contrast(edge, CANVAS) < EDGE:
         edge = _mix(edge, "#000000", 0.96)
     soft = _mix(accent, WHITE, 0.08)
-    return Brand(colour.upper(), accent, on, edge, soft, Ratios(contrast(on, accent), contrast(edge, CANVAS), contrast(INK_2, soft)))
+    return Brand(accent, on, edge, soft, Ratios(contrast(on, accent), contrast(edge, CANVAS), contrast(INK_2, soft)))
 
 
 def _channels(colour: str) -> tuple[int, int, int]:

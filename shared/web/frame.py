@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from shared.web.brand import DEFAULT, Brand
+from shared.web.brand import DEFAULT, Colours
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link of a header, menu or footer. `post` makes it a button that sends an empty form to `href`; `count` 0 shows no number."""
+    """A link of a header or menu. `post` makes it a button that sends an empty form to `href`; `count` 0 shows no number."""
 
     text: str
     href: str
-    icon: str = ""
     post: bool = False
     count: int = 0
 
@@ -37,7 +36,7 @@ class Visitor:
     """Header and footer of a page for employers and patients; a person who is not logged in has no name and no account."""
 
     practice: str
-    brand: Brand = DEFAULT
+    brand: Colours = DEFAULT
     home: str = "/"
     logo: str = ""
     logo_alt: str = ""
@@ -49,7 +48,6 @@ class Visitor:
     account: str = ""
     switch: str = ""
     cart: Link | None = None
-    footer: tuple[Link, ...] = ()
     idle: Idle | None = None
 
 
@@ -58,8 +56,6 @@ class Desk:
     """The ink bar of a staff page: practice, areas the person may open, who is signed in."""
 
     practice: str = ""
-    practices: str = "/staff"
     areas: tuple[Link, ...] = field(default_factory=tuple)
     person: str = ""
     roles: str = ""
-    sign_out: str = "/staff/sign-out"

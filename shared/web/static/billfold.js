@@ -51,22 +51,6 @@
     if (form.querySelector("[data-selected]")) recount(form);
   });
 
-  // Toasts: for "done, and here is Undo"; ten seconds, longer under pointer or focus.
-  const toast = (text, href, action) => {
-    const place = document.querySelector("[data-toasts]");
-    const box = document.createElement("div");
-    box.className = "toast-x";
-    box.append(Object.assign(document.createElement("span"), { textContent: text }));
-    if (href) box.append(Object.assign(document.createElement("a"), { href, textContent: action || "Undo" }));
-    place.append(box);
-    let timer;
-    const wait = () => { timer = setTimeout(() => box.remove(), 10000); };
-    ["mouseenter", "focusin"].forEach(name => box.addEventListener(name, () => clearTimeout(timer)));
-    ["mouseleave", "focusout"].forEach(name => box.addEventListener(name, wait));
-    wait();
-  };
-  document.addEventListener("toast", event => toast(event.detail.text, event.detail.href, event.detail.action));
-
   // Dialogs: a link to a page with one form opens that form over this page.
   const open_dialog = async link => {
     let found;
