@@ -21,6 +21,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, T
 
 from shared.settings import Settings
 
+FLUSH_SECONDS = 3
 _tracer = trace.get_tracer("billfold")
 # What PostgreSQL adds to an error: the row it is about, with people's names and money.
 _DETAIL = re.compile(r"^DETAIL: .*?(?=^(?:HINT:|\[SQL|Traceback|The above|  File|\s*$)|\Z)", re.MULTILINE | re.DOTALL)
@@ -33,7 +34,8 @@ def start(service: str, settings: Settings) -> None:
         sampler=ParentBased(TraceIdRatioBased(settings.trace_sample)),
     )
     if settings.otel_exporter_otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces")
+        # A collector that is away does not keep a service from ending.
+        exporter = OTLPSpanExporter(endpoint=f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces", timeout=FLUSH_SECONDS)
         provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=20_000, schedule_delay_millis=1_000))
     trace.set_tracer_provider(provider)
     handler = logging.StreamHandler(sys.stdout)

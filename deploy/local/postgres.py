@@ -67,7 +67,7 @@ def start(data: Path, port: int, log: Path, throw_away: bool = False) -> Postgre
                     folder.chmod(0o755)  # the other account has to pass, whatever the umask
         children.run([bin_ / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
                      env=ENVIRONMENT, cwd="/", account=who)
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(data), "max_connections": "200",
+    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(data), "max_connections": "450",
                 "log_min_messages": "warning", "track_commit_timestamp": "on"} | (THROW_AWAY if throw_away else {})
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     # In the foreground and not by pg_ctl, so that it is our child; SIGINT is its "fast" shutdown.

@@ -51,7 +51,7 @@ async def test_the_last_charge_of_a_limit_withdraws_what_waits_beside_it(desk: C
     assert (state.status, state.left_cents) == ("used_up", 0)
 
 
-@pytest.mark.req("CF-01", "CF-06")
+@pytest.mark.req("CF-06")
 async def test_a_paused_charge_does_not_keep_a_year_from_ending(desk: Contracts) -> None:
     await paused(desk)
     desk.clock.now = datetime(TODAY.year + 1, TODAY.month, TODAY.day + 2, 15, tzinfo=UTC)

@@ -94,6 +94,24 @@ async def test_a_practice_whose_day_fails_holds_up_no_other(two: House, monkeypa
         assert {each.state.practice_id: bool(each.ran_on) for each in await every(tx)} == {"p0": False, "p1": True}
 
 
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_an_account_whose_run_fails_holds_up_no_other(two: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_due = runs.run_due
+
+    async def failing(tx: Any, now: Any, practice: Any, account_id: str) -> Any:
+        if account_id == "a1":
+            raise ValueError("this one fails")
+        return await run_due(tx, now, practice, account_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "run_due", failing)
+        with pytest.raises(RuntimeError, match="not done for account a1; done for all others"):
+            await day(two)
+    assert await recorded(two) == [("daily", 1, 1, 18500)]
+    await day(two)
+    assert await recorded(two) == WHOLE
+
+
 async def ends(house: House) -> bool:
     """The end of a run as the release before has it: a record of the day where it is the first, which would fail where there is one."""
     async with house.worker.begin() as tx:

@@ -7,6 +7,7 @@ from services.invoicing.handlers.settle import settle
 from services.invoicing.store import accounts, claims, invoices, practices
 from services.invoicing.store.practices import Practice
 from shared.db import Database
+from shared.service import each_apart
 from shared.timers import once_a_day
 
 CHUNK = 200  # invoices in one transaction
@@ -19,13 +20,16 @@ async def day(db: Database, now: datetime, practice: Practice) -> int:
     done = await reissue(db, now, practice) + await remind(db, now, practice)
     async with db.begin(practice_id) as tx:
         due = await accounts.due(tx, practice_id, today)
-    for account_id in due:
+
+    async def bill(account_id: str) -> int:
         async with db.begin(practice_id) as tx:
             # The release before takes this at its end, and then writes the day's record, of which there is one.
             await once_a_day(tx, practice_id, today, "daily")
             if billed := await runs.run_due(tx, now, practice, account_id):
                 await runs.record(tx, now, practice, "daily", WHO, [billed])
-                done += 1
+            return billed is not None
+
+    done += await each_apart({f"account {account_id}": account_id for account_id in due}, bill)
     async with db.begin(practice_id) as tx:
         await practices.mark_run(tx, practice_id, today)
     return done
