@@ -1,4 +1,4 @@
-"""Waiting rows: a message whose counterpart has not arrived is kept, and handled again when it has (events: a wait, never a park)."""
+"""Waiting rows: a message whose counterpart has not arrived is kept, and handled again when it has (events: a missing counterpart is a wait)."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta

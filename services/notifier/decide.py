@@ -1,4 +1,4 @@
-"""What a mail says, decided at the moment it is sent. Pure rules (events: mails; BX-01, NT-03)."""
+"""What a mail says, decided at the moment it is sent. Pure rules (events: mail; BX-01, NT-03)."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta

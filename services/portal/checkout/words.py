@@ -1,4 +1,4 @@
-"""How attempts end, in words: exact ones of the design where it has them."""
+"""How attempts end, in words."""
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

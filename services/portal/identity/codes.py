@@ -109,7 +109,7 @@ async def make_reset(tx: AsyncConnection, now: datetime, person_id: str) -> tupl
 
 
 async def reset_of(tx: AsyncConnection, now: datetime, token: str) -> Reset | None:
-    """The reset of this link, held for this transaction; none once it was used, tried out, or 60 minutes old."""
+    """The reset of this link, locked for this transaction; none once it was used, tried out, or 60 minutes old."""
     mine = resets.c.token_hash == token_hash(token), resets.c.used_at.is_(None), resets.c.expires_at > now, resets.c.tries_left > 0
     row = (await tx.execute(select(resets.c.reset_id, resets.c.person_id, resets.c.tries_left).where(*mine).with_for_update())).one_or_none()
     return Reset(**row._mapping) if row else None

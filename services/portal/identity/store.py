@@ -97,7 +97,7 @@ async def start_at(tx: AsyncConnection, person_id: str, practice_id: str | None,
 
 
 async def lock(tx: AsyncConnection, person_id: str) -> Person:
-    """The person, held until this transaction ends."""
+    """The person, locked until this transaction ends."""
     await tx.execute(select(persons.c.person_id).where(persons.c.person_id == person_id).with_for_update(key_share=True))
     return await get(tx, person_id)
 
