@@ -1,11 +1,11 @@
 """What posting reads, and which handler takes it in."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.posting import batches, tables
+from services.posting import batches, store, tables
 from services.posting.handlers import claims, money
 from shared import state, waiting
 from shared.clock import Clock
@@ -18,6 +18,8 @@ from shared.messages import Message
 from shared.service import Service
 
 FACTS = money.FACTS
+ABOUT_A_CLAIM = (CLAIM_BILLED, CLAIM_CORRECTED, CLAIM_VOIDED, CLAIM_REDROPPED)
+CAPTURES: dict[Any, Callable[[Any], money.Capture]] = {PAYMENT_CAPTURED: money.of_portal, CONTRACT_CHARGED: money.of_contract}
 
 
 def register(service: Service) -> None:
@@ -29,8 +31,18 @@ def register(service: Service) -> None:
         kept = await state.keep_newer(tx, tables.practices, [_practice(message.body) for message in messages if message.body])
         await _again(tx, service.clock, {row["practice_id"] for row in kept})
 
-    service.consume("claims", {CLAIM_BILLED: billed, CLAIM_CORRECTED: billed, CLAIM_VOIDED: voided, PATIENT_STATE: _patients})
-    service.consume("facts", {PRACTICE_STATE: practice, PAYMENT_CAPTURED: captured, CONTRACT_CHARGED: charged, CLAIM_REDROPPED: redropped})
+    service.consume("claims", {CLAIM_BILLED: billed, CLAIM_CORRECTED: billed, CLAIM_VOIDED: voided, PATIENT_STATE: _patients}, lock=lock)
+    service.consume("facts", {PRACTICE_STATE: practice, PAYMENT_CAPTURED: captured, CONTRACT_CHARGED: charged, CLAIM_REDROPPED: redropped}, lock=lock)
+
+
+async def lock(tx: AsyncConnection, messages: list[Message[Any]]) -> None:
+    """Locks at once what all these messages are about, whichever handler asks for it first."""
+    if len({message.topic for message in messages} & {*ABOUT_A_CLAIM, *CAPTURES}) < 2:
+        return  # Its one handler locks in the same order: a flood of claims is not looked for twice.
+    keys = {(message.practice_id, message.body.claim_id) for message in messages if message.topic in ABOUT_A_CLAIM}
+    captures = [CAPTURES[message.topic](message.body) for message in messages if message.topic in CAPTURES]
+    keys |= {(capture.practice_id, part.claim_id) for capture in captures for part in capture.claims}
+    await store.lock(tx, keys, {(capture.practice_id, capture.payment_id) for capture in captures})
 
 
 async def retry_waiting(db: Database, clock: Clock) -> int:
@@ -48,6 +60,7 @@ async def _again(tx: AsyncConnection, clock: Clock, practice_ids: Collection[str
     """Money that waited for these practices, as one batch of each topic."""
     captured, charged = money.handlers(clock)
     taken = await waiting.take(tx, FACTS, {f"practice/{practice_id}" for practice_id in practice_ids})
+    await lock(tx, taken)
     for topic, handler in ((PAYMENT_CAPTURED, captured), (CONTRACT_CHARGED, charged)):
         await handler(tx, [message for message in taken if message.topic is topic])
     return len(taken)

@@ -1,6 +1,6 @@
 """Posting's books: claim accounts and payments as they stand, loaded under lock in sorted key order, and what a transaction changed in them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -77,13 +77,35 @@ async def load(tx: AsyncConnection, keys: Collection[Key], payment_keys: Collect
     books = Books(await local_days(tx, {practice_id for practice_id, _ in (*keys, *payment_keys)}, now))
     ordered = sorted(set(keys))
     if ordered:
-        blank = [rows.claim_row(Claim(*key), 0) for key in ordered]
-        await tx.execute(text(_CLAIM_THERE), [{"practice_id": row["practice_id"], "claim_id": row["claim_id"]} for row in blank])
+        await _claims_there(tx, ordered)
         await load_claims(tx, books, ordered)
-    with_share = await tx.execute(select(tables.shares.c.practice_id, tables.shares.c.payment_id).where(_among(tables.shares, ordered)).distinct())
     with_money = {(at[0], at[1]) for claim in books.claims.values() for at in ((claim.practice_id, payment_id) for payment_id, _, _ in claim.applied)}
-    await load_payments(tx, books, {(row[0], row[1]) for row in with_share} | with_money | set(payment_keys))
+    await load_payments(tx, books, await _with_share(tx, ordered) | with_money | set(payment_keys))
     return books
+
+
+async def lock(tx: AsyncConnection, keys: Collection[Key], payment_keys: Collection[Key]) -> None:
+    """Locks all that `load` locks for these, in its order, and loads nothing: for what several loads of one transaction are about."""
+    ordered = sorted(set(keys))
+    if ordered:
+        await _claims_there(tx, ordered)
+        await tx.execute(_locked(tables.claims, ordered).with_only_columns(tables.claims.c.claim_id))
+    paid = await _with_share(tx, ordered) | set(payment_keys)
+    await tx.execute(_locked(tables.payments, paid, "payment_id").with_only_columns(tables.payments.c.payment_id))
+
+
+async def _claims_there(tx: AsyncConnection, ordered: Sequence[Key]) -> None:
+    """Rows of claims that nobody named before: there is something to lock."""
+    await tx.execute(text(_CLAIM_THERE), [{"practice_id": practice_id, "claim_id": claim_id} for practice_id, claim_id in ordered])
+
+
+async def _with_share(tx: AsyncConnection, keys: Collection[Key]) -> set[Key]:
+    share = tables.shares.c
+    return {(row[0], row[1]) for row in await tx.execute(select(share.practice_id, share.payment_id).where(_among(tables.shares, keys)).distinct())}
+
+
+def _locked(table: Table, keys: Collection[Key], name: str = "claim_id") -> Select[Any]:
+    return select(table).where(_among(table, keys, name)).order_by(table.c.practice_id, table.c[name]).with_for_update()
 
 
 _CLAIM_THERE = """
@@ -99,9 +121,7 @@ def _among(table: Table, keys: Collection[Key], name: str = "claim_id") -> Any:
 
 async def load_claims(tx: AsyncConnection, books: Books, keys: list[Key]) -> None:
     """Locks and loads claims."""
-    locked = await tx.execute(
-        select(tables.claims).where(_among(tables.claims, keys)).order_by(tables.claims.c.practice_id, tables.claims.c.claim_id).with_for_update()
-    )
+    locked = await tx.execute(_locked(tables.claims, keys))
     columns: dict[Key, dict[tuple[str, Payer], Column]] = {}
     for row in await tx.execute(_ordered(tables.columns, keys)):
         at = (row.charge_id, Payer(row.kind, row.payer_id))
@@ -139,8 +159,7 @@ async def load_payments(tx: AsyncConnection, books: Books, keys: Collection[Key]
     """Locks and loads payments with all their shares."""
     if not keys:
         return
-    locked = select(tables.payments).where(_among(tables.payments, keys, "payment_id"))
-    for row in await tx.execute(locked.order_by(tables.payments.c.practice_id, tables.payments.c.payment_id).with_for_update()):
+    for row in await tx.execute(_locked(tables.payments, keys, "payment_id")):
         key = row.practice_id, row.payment_id
         payer = Payer(row.payer_kind, row.payer_id)
         parts = frozenset(row.parts_posted)

@@ -66,8 +66,8 @@ class FakeService:
     def __init__(self, worker: Database, clock: FixedClock) -> None:
         self.worker, self.clock, self.consumptions = worker, clock, list[Consumption]()
 
-    def consume(self, group: str, handlers: Any, *, batch: int = 500) -> None:
-        self.consumptions.append(Consumption("posting", f"posting.{group}", self.worker, self.clock, handlers))
+    def consume(self, group: str, handlers: Any, *, batch: int = 500, lock: Any = None) -> None:
+        self.consumptions.append(Consumption("posting", f"posting.{group}", self.worker, self.clock, handlers, lock=lock))
 
 
 @pytest.fixture

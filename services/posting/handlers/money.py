@@ -116,7 +116,8 @@ async def _take_in(tx: AsyncConnection, captures: Sequence[tuple[Message[Any], C
     for message, capture in captures:
         if capture.practice_id not in known:
             await waiting.keep(tx, FACTS, f"practice/{capture.practice_id}", message)
-    here = [(message, capture) for message, capture in captures if capture.practice_id in known]
+    # Batches of practices and days are locked in one order.
+    here = sorted(((m, c) for m, c in captures if c.practice_id in known), key=lambda each: (each[1].practice_id, each[1].local_date))
     if not here:
         return
     keys = {(capture.practice_id, part.claim_id) for _, capture in here for part in capture.claims}
