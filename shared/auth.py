@@ -119,7 +119,7 @@ async def _program(auth: Auth, token: str) -> Staff:
         claims = await auth.provider.verify(token, AUDIENCE)
     except BadToken as error:
         wrong = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        raise Problem(401, "This token is not good here", f"{error}. Fetch a new one from the provider.", headers=wrong) from error
+        raise Problem(401, "This token is not valid here", f"{error}. Fetch a new one from the provider.", headers=wrong) from error
     except ProviderTrouble as error:
         raise Problem(503, "Tokens cannot be checked right now", "Please try again in a minute.", headers={"Retry-After": "30"}) from error
     client = str(claims.get("client_id") or claims.get("azp") or claims["sub"])

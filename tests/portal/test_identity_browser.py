@@ -136,7 +136,7 @@ async def register(walk: Walk, rooms: Rooms) -> None:
     await page.get_by_role("button", name="Continue").click()
     await walk.look("register-5-terms", "Sign the terms")
     await page.get_by_label("I agree to these terms").check()
-    await page.get_by_role("button", name="Agree and go on").click()
+    await page.get_by_role("button", name="Agree and continue").click()
     await page.wait_for_load_state()
     assert page.url.startswith(walk.base + "/employerportal/?") or page.url == walk.base + "/employerportal/"
     assert "Welcome, Paula Schaefer." in await page.inner_text("main")
@@ -209,7 +209,7 @@ async def test_registration_and_log_in_need_no_script(rooms: Rooms):
         await page.get_by_label("Answer").fill("Rex the Third")
         await page.get_by_role("button", name="Continue").click()
         await page.get_by_label("I agree to these terms").check()
-        await page.get_by_role("button", name="Agree and go on").click()
+        await page.get_by_role("button", name="Agree and continue").click()
         assert "Welcome, Paula Schaefer." in await page.inner_text("main")
         assert "You will be logged out at" in await page.inner_text("main")
         await page.locator("details.menu.r > summary").click()

@@ -119,7 +119,7 @@ def _why(item: Item, payers: dict[str, str]) -> str:
     if item.payable.why == "closed":
         return "Nothing is left to pay on it."
     if item.payable.why == "in_review":
-        return "What is open on it is in review."
+        return "The rest of it is in review."
     payer = payers.get(item.invoice.invoice_id)
     return f"{payer} is paying it; you will not be charged for it." if payer else "A payment of it is being posted; you will not be charged for it."
 

@@ -46,7 +46,7 @@ async def line(tx: AsyncConnection, here: Here, invoice_id: str, line_id: str) -
 async def check(tx: AsyncConnection, found: Any) -> None:
     """Whether this line can be disputed now. Raises Refused."""
     if found.invoice_status == "closed" or found.status not in ("due", "overdue", "in_review") or found.balance_cents <= 0:
-        raise Refused("There is nothing to dispute", "Nothing of this claim is open on this invoice.")
+        raise Refused("There is nothing to dispute", "This claim has no balance on this invoice.")
     against = (await tx.execute(_AGAINST, {"practice_id": found.practice_id, "claim_id": found.claim_id})).one()
     if against.disputed or found.status == "in_review":
         raise Refused("This claim is in review already", "It can be disputed again after the practice has answered.")

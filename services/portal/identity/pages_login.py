@@ -124,7 +124,7 @@ def make_router(service: Service) -> APIRouter:
     @router.post(TERMS_PAGE)
     async def sign(request: Request, session: Someone, agree: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "") -> Response:
         if not agree:
-            return await _terms_page(request, next, {"agree": "Agree to the terms to go on"})
+            return await _terms_page(request, next, {"agree": "Agree to the terms to continue"})
         async with service.app.begin() as tx:
             await people.sign_terms(tx, service.clock.system(), session.person_id, VERSION)
         return redirect(request, _then(CHOOSE, next))

@@ -225,7 +225,7 @@ def make_router(service: Service) -> APIRouter:
     async def sign(request: Request, token: str, agree: Annotated[str, Form()] = "") -> Response:
         found, person = await person_of(request, token, Step.TERMS)
         if not agree:
-            return await show(request, token, found, Step.TERMS, {"agree": "Agree to the terms to go on"})
+            return await show(request, token, found, Step.TERMS, {"agree": "Agree to the terms to continue"})
         device = sessions.device_words(request.headers.get("user-agent", ""))
         try:
             async with service.app.begin() as tx:
