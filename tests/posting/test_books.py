@@ -1,5 +1,6 @@
 """The books on a real database: claims, captured money, changes, in any order; every ledger transaction sums to zero."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -162,6 +163,25 @@ async def test_staff_post_an_insurance_payment_and_the_rest_moves_to_the_patient
     fact = (await posting.said(CLAIM_ADJUDICATED))[0]
     assert (fact.patient_balance_cents, fact.balances_version) == (3000, (await balances(posting)).version)
     assert await posting.ledger_total() == {"cash": 6000, "adjustments": 1000, "receivable": 3000, "revenue": -10000}
+
+
+@pytest.mark.req("RP-26", part="the move to the next payer")
+@pytest.mark.parametrize("insurances", ["II", "IJI", "IIJ"])
+async def test_a_payer_that_is_on_a_claim_twice_answers_once_and_the_rest_reaches_the_patient(posting: Posting, insurances: str) -> None:
+    payers = [replace(INSURANCE, order=n, payer_id=each) for n, each in enumerate(insurances, 1)]
+    await posting.give(CLAIM_BILLED, billed("c1", 1, (100,), (*payers, replace(PATIENT, order=9))))
+    each_once = sorted(set(insurances))
+    for _ in each_once:
+        async with posting.app.begin("7") as tx:
+            batch_id = await batches.create_deposit(
+                tx, "7", deposit_date=NOW.date(), today=NOW.date(), bank_account_id="b1", amount_cents=30, kind=DepositType.CHECK, by_site=False,
+                notes="", target_cents=30, check_number="1", user="mchen",
+            )  # fmt: skip
+            await post_payment(tx, posting.clock, "7", batch_id, "c1", [LineAnswer("c1-1", 30, 0)], "mchen")
+    one = await balances(posting)
+    assert one.adjudicated and one.patient_balance_cents == 100 - 30 * len(each_once)
+    assert [fact.to_payer_id for fact in await posting.said(PAYER_ADVANCED)] == [*each_once[1:], "p1"]
+    assert [fact.patient_balance_cents for fact in await posting.said(CLAIM_ADJUDICATED)] == [one.patient_balance_cents]
 
 
 async def test_the_database_itself_refuses_a_ledger_transaction_that_does_not_sum_to_zero(posting: Posting) -> None:

@@ -107,10 +107,10 @@ def post_remittance(claim: Claim, payer: Payer, lines: Sequence[LineAnswer], pay
 
 
 def next_payer(claim: Claim, payer: Payer) -> Payer | None:
-    """Who is asked after this payer."""
+    """Who is asked after this payer: the next that has not answered. Who insures a patient twice is one payer and answers once."""
     payers = claim.content.payers if claim.content else ()
     place = payers.index(payer) + 1 if payer in payers else len(payers)
-    return payers[place] if place < len(payers) else None
+    return next((each for each in payers[place:] if each != payer and each not in claim.answered), None)
 
 
 @dataclass(frozen=True, slots=True)
