@@ -1,5 +1,6 @@
 """The books on a real database: claims, captured money, changes, in any order; every ledger transaction sums to zero."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from services.posting import batches
-from services.posting.domain.batch import DepositType, NotBalanced
+from services.posting.domain.batch import DepositType, NotBalanced, check_deposit
 from services.posting.domain.payment import LineAnswer
 from services.posting.handlers.remittance import post_payment
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
@@ -163,6 +164,15 @@ async def test_staff_post_an_insurance_payment_and_the_rest_moves_to_the_patient
     fact = (await posting.said(CLAIM_ADJUDICATED))[0]
     assert (fact.patient_balance_cents, fact.balances_version) == (3000, (await balances(posting)).version)
     assert await posting.ledger_total() == {"cash": 6000, "adjustments": 1000, "receivable": 3000, "revenue": -10000}
+
+
+@pytest.mark.req("RP-01", part="one check with one payment batch")
+@pytest.mark.parametrize(("day", "words"), [
+    (date(2025, 11, 19), None), (date(2025, 11, 18), "more than a year ago"), (date(2026, 11, 20), None), (date(2026, 11, 21), "in the future"),
+])  # fmt: skip
+def test_a_deposit_is_of_the_last_year(day: date, words: str | None) -> None:
+    with pytest.raises(NotBalanced, match=words) if words else nullcontext():
+        check_deposit(100, [100], "b1", ["b1"], day, NOW.date())
 
 
 @pytest.mark.req("RP-26", part="the move to the next payer")

@@ -22,6 +22,8 @@ async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: Fas
         assert other.status_code == 422 and '<a href="#f-account">Choose one of the practice' in other.text
         late = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "12/31/2099"})
         assert late.status_code == 422 and '<a href="#f-day">The deposit date is in the future' in late.text
+        old = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"day": "11/20/1900"})
+        assert old.status_code == 422 and '<a href="#f-day">The deposit date is more than a year ago' in old.text
         off = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"target": "50.00"})
         assert off.status_code == 422 and "Add payment batches for 10.00" in off.text
         batch = await http.post("/staff/7/money/deposits/new", data=DEPOSIT)

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from shared.money import usd
+
+
+LONGEST_AGO = timedelta(days=366)  # a year, leap or not: what is older is a slip of the keyboard
 
 
 class DepositType(StrEnum):
@@ -88,6 +91,8 @@ def check_deposit(
         raise NotBalanced("Choose one of the practice's bank accounts", "account")
     if deposit_date > today:
         raise NotBalanced("The deposit date is in the future", "day")
+    if deposit_date < today - LONGEST_AGO:
+        raise NotBalanced("The deposit date is more than a year ago", "day")
 
 
 def close(state: BatchState, summary: Summary) -> BatchState:
