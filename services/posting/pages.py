@@ -10,6 +10,7 @@ from services.posting.domain.batch import DepositType, NotBalanced
 from services.posting.domain.claim import Payer
 from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
+from services.posting.rows import procedures_of
 from shared import ids, money
 from shared.auth import Staff, staff
 from shared.clock import local_date
@@ -162,6 +163,7 @@ def make_router(service: Service) -> APIRouter:
         asked = Payer(account.current_kind, account.current_payer_id)
         open_lines = [line for line in lines if (line.kind, line.payer_id) == asked and line.balance_cents]
         context = {"batch": found, "sums": read.summary(found), "account": account, "lines": open_lines, "asked": asked, "kinds": KINDS}
+        context["procedures"] = procedures_of(account.content)
         return page(request, "post.html.j2", status=422 if errors else 200, where="Money", values=values, errors=errors, **context)
 
     @router.post("/staff/{practice_id}/money/batches/{batch_id}/post")

@@ -16,8 +16,19 @@ def content_of(stored: Mapping[str, Any] | None) -> Content | None:
         return None
     payers = tuple(Payer(*each) for each in stored["payers"])
     facts = {name: stored[name] for name in ("version", "revision", "patient_id", "appointment_id", "department_id", "provider_group_id")}
-    day = date.fromisoformat(stored["service_date"])
-    return Content(**facts, service_date=day, payers=payers, billed_to=Payer(*stored["billed_to"]), charges=dict(stored["charges"]))
+    return Content(
+        **facts,
+        service_date=date.fromisoformat(stored["service_date"]),
+        payers=payers,
+        billed_to=Payer(*stored["billed_to"]),
+        charges=dict(stored["charges"]),
+        procedures=procedures_of(stored),
+    )
+
+
+def procedures_of(stored: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Code and text by charge, from content's JSON; the release before writes none."""
+    return {charge_id: (code, words) for charge_id, (code, words) in stored.get("procedures", {}).items()}
 
 
 def claim_row(claim: Claim, entries_total: int, trace: str | None = None) -> dict[str, Any]:
@@ -34,6 +45,7 @@ def claim_row(claim: Claim, entries_total: int, trace: str | None = None) -> dic
         "payers": [list(payer) for payer in content.payers],
         "billed_to": list(content.billed_to),
         "charges": list(content.charges.items()),
+        "procedures": {charge_id: list(each) for charge_id, each in content.procedures.items()},
     }
     return {
         "practice_id": claim.practice_id,

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from services.posting import pages, read
 from shared.events.ingress import CLAIM_BILLED
 from shared.events.portal import PAYMENT_CAPTURED
-from tests.posting.conftest import INSURANCE, PATIENT, Posting, billed, captured
+from tests.posting.conftest import DEPOSITED, INSURANCE, PATIENT, Posting, billed, captured
 from tests.staff import SIZES, parts, signed_in, there_and_back
 
-DEPOSIT = {"day": "11/20/2026", "amount": "0.00", "target": "0.00"}
+DEPOSIT = {"day": f"{DEPOSITED:%m/%d/%Y}", "amount": "0.00", "target": "0.00"}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,16 +1,21 @@
 """Posting's pages and API, through the application on a real database."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from shared.auth import unguarded
+from shared.events.ingress import CLAIM_BILLED
+from shared.events.posting import CLAIM_BALANCES
+from shared.events.registry import DEAD_LETTERS
 from shared.keyset import Cursor, encode_cursor
-from tests.posting.conftest import Posting
+from tests.posting.conftest import DEPOSITED, INSURANCE, PATIENT, Posting, billed
 from tests.staff import signed_in
 
-DEPOSIT = {"day": "11/20/2026", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
+DEPOSIT = {"day": f"{DEPOSITED:%m/%d/%Y}", "account": "b1", "amount": "60.00", "target": "60.00", "check": "991", "type": "check"}
 
 
 @pytest.mark.req("RP-01", "RP-02", "RP-05", "RP-06", "RP-07", part="one check with one payment batch")
@@ -45,6 +50,35 @@ async def test_a_poster_records_a_deposit_posts_a_check_and_closes_at_0(app: Fas
         assert (await http.get("/staff/7/money", params={"state": "closed"})).status_code == 200
 
 
+@pytest.mark.req("RP-05", part="one check with one payment batch")
+async def test_who_posts_sees_which_procedure_a_charge_is(app: FastAPI, posting: Posting) -> None:
+    async with signed_in(app, "poster") as http:
+        address = str((await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).url)
+
+        async def shown() -> list[str]:
+            found = (await http.get(f"{address}/post", params={"claim": "c1"})).text
+            assert ">c1-1<" in found
+            return re.findall(r'<span class="sub wrap-ok">([^<]*)<', found)
+
+        assert await shown() == ["99203 Visit"]
+        one = billed("c1", 2, (9000,), (INSURANCE, PATIENT))
+        [charge] = one.charges
+        await posting.give(CLAIM_BILLED, replace(one, charges=[replace(charge, modifiers=["25"], description="Visit & more")]))
+        assert await shown() == ["99203 25 Visit &amp; more"]
+        async with posting.worker.begin() as tx:  # as the release before writes it
+            await tx.exec_driver_sql("UPDATE claims SET content = content - 'procedures'")
+        assert await shown() == []
+
+
+async def test_a_repeat_with_another_text_of_a_procedure_is_the_same_content(posting: Posting) -> None:
+    one = billed("c1")
+    await posting.give(CLAIM_BILLED, one)
+    await posting.give(CLAIM_BILLED, replace(one, charges=[replace(one.charges[0], description="Office visit")]))
+    assert [state.version for state in await posting.said(CLAIM_BALANCES)] == [1] and await posting.said(DEAD_LETTERS["posting"]) == []
+    await posting.give(CLAIM_BILLED, billed("c1", cents=(90,)))
+    assert len(await posting.said(DEAD_LETTERS["posting"])) == 1
+
+
 async def test_a_later_page_whose_rows_are_gone_leads_to_the_first(app: FastAPI) -> None:
     async with signed_in(app, "poster") as http:
         batch = (await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).url.path
@@ -67,7 +101,7 @@ async def test_a_form_that_is_sent_twice_does_its_work_once(app: FastAPI, postin
 
 @pytest.mark.req("RP-01", part="one check with one payment batch")
 async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
-    body = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
+    body = {"deposit_date": str(DEPOSITED), "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
     line = {"charge_id": "c1-1", "paid_cents": 6000}
     async with signed_in(app, "poster") as http:
         assert (await http.post("/api/practices/7/deposits", json=body)).status_code == 400
@@ -95,7 +129,7 @@ async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
     [{}, {"amount_cents": -1}, {"amount_cents": 1.5}, {"amount_cents": 10**20}, {"deposit_date": "soon"}, {"type": "gold"}, {"notes": "x" * 600}],
 )
 async def test_a_wrong_body_is_a_4xx_in_words(app: FastAPI, body: dict[str, Any]) -> None:
-    good = {"deposit_date": "2026-11-20", "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
+    good = {"deposit_date": str(DEPOSITED), "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
     async with signed_in(app, "poster") as http:
         answer = await http.post("/api/practices/7/deposits", json=good | body if body else [], headers={"Idempotency-Key": "k"})
     assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json" and answer.json()["detail"]

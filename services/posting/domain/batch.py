@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from shared.money import usd
 
-
 LONGEST_AGO = timedelta(days=366)  # a year, leap or not: what is older is a slip of the keyboard
 
 

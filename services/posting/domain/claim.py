@@ -84,7 +84,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What was billed, at `(version, revision)`: payers in order, the one asked, amounts by charge in the order of the claim."""
+    """What was billed, at `(version, revision)`: payers in order, the one asked, amounts by charge in the order of the claim.
+
+    `procedures` are code and text by charge, for those who post by hand; no rule looks at them, and content with others is the same content.
+    """
 
     version: int
     revision: int
@@ -96,6 +99,7 @@ class Content:
     payers: tuple[Payer, ...]
     billed_to: Payer
     charges: Mapping[str, int]
+    procedures: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False)
 
     @property
     def order(self) -> tuple[int, int]:

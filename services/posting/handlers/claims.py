@@ -86,6 +86,7 @@ def content_of(body: ClaimBilled) -> Content:
         payers=tuple(Payer(payer.kind, payer.payer_id) for payer in sorted(body.payers, key=lambda payer: payer.order)),
         billed_to=Payer(body.payer.kind, body.payer.payer_id),
         charges={charge.charge_id: charge.amount_cents for charge in body.charges},
+        procedures={charge.charge_id: (" ".join((charge.procedure_code, *charge.modifiers)), charge.description) for charge in body.charges},
     )
 
 
