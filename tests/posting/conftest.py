@@ -24,7 +24,7 @@ from shared.kafka import Consumption
 from shared.messages import Message
 from tests.staff import environment
 
-DEPOSITED = date.today() - timedelta(days=2)  # pages and API go by the real day; a deposit is of the last year
+DEPOSITED = datetime.now(UTC).date() - timedelta(days=2)  # pages and API go by the real day; a deposit is of the last year
 BANK = [{"bank_account_id": "b1", "name": "Operating", "last4": "1111"}]
 
 
