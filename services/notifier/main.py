@@ -6,7 +6,7 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from services.notifier import digest, inbound, pages, tables
+from services.notifier import consumers, digest, pages, tables
 from services.notifier.render import make_env
 from services.notifier.sender import Sender
 from services.notifier.settings import Settings
@@ -17,7 +17,7 @@ def build() -> FastAPI:
     """The service as an application; its lifespan runs consumers, digests, the sender and the relay."""
     settings = Settings()
     service = make_service("notifier", settings, Path(__file__).parent)
-    inbound.register(service)
+    consumers.register(service)
     client = httpx.AsyncClient(timeout=20)
     service.closers.append(client.aclose)
     sender = Sender(service.worker, service.clock, settings, make_env(), client)

@@ -16,7 +16,7 @@ from services.contracts.domain import charge as charge_rules
 from services.contracts.domain.charge import COUNTED
 from services.contracts.handlers import charges
 from services.invoicing.domain import money as line_money
-from services.notifier import copies, inbound, sender
+from services.notifier import consumers, copies, sender
 from services.notifier.sender import Sender
 from services.portal import marks
 from services.portal.checkout import pay, store
@@ -78,7 +78,7 @@ def captures_and_disputes_read(patch: MonkeyPatch) -> None:
     async def not_noted(tx: Any, messages: Any) -> None:
         return
 
-    patch.setattr(inbound, "_disputed", not_noted)
+    patch.setattr(consumers, "_disputed", not_noted)
     patch.setattr(copies, "caught_up", lambda invoice, known: invoice is not None and (known is None or invoice["version"] >= known.version))
 
 

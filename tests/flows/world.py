@@ -19,7 +19,7 @@ from aiokafka import ConsumerRecord
 
 from services.contracts import consumers as contracts
 from services.invoicing import consumers as invoicing
-from services.notifier import inbound as notifier
+from services.notifier import consumers as notifier
 from services.notifier import sender
 from services.portal import consumers as portal
 from services.portal.contacts import consumers as contacts

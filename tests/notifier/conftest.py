@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from deploy.local.places import free_port
-from services.notifier import digest, inbound
+from services.notifier import consumers, digest
 from services.notifier.render import make_env
 from services.notifier.sender import Sender
 from shared import ids, sealing
@@ -100,7 +100,7 @@ async def notifier(postgres: Any, tool: Any) -> AsyncIterator[Notifier]:
     worker, clock = Database(urls.worker, "notifier"), FixedClock(datetime(2026, 11, 20, 14, tzinfo=UTC))
     public, private = sealing.new_keys()
     service: Any = _Service(clock)
-    inbound.register(service)
+    consumers.register(service)
     async with httpx.AsyncClient() as http:
         settings: Any = Settings("127.0.0.1", smtp, f"{box}/sms", private)
         yield Notifier(worker, clock, Sender(worker, clock, settings, make_env(), http), service.handlers, box, public)

@@ -1,4 +1,4 @@
-"""What happens to a claim's account when its content, its payer or its being void changes (events: claim changed after invoicing)."""
+"""What happens to a claim's account when its content, its payer or its being void changes (events: change after invoicing)."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -18,7 +18,7 @@ class Refused(ValueError):
 def apply(claim: Claim, payer: Payer, cents: int, payment_id: str, source: Account) -> tuple[Claim, list[Entry], int]:
     """Applies captured money to what this payer is asked now; returns the account, the entries, and what is left over as credit.
 
-    A fact cannot be refused: money beyond the balance, or of a payer no longer asked, is that payer's credit (events: portal payment).
+    A fact cannot be refused: money beyond the balance, or of a payer no longer asked, is that payer's credit (events: payment).
     """
     share = min(cents, claim.open_of(payer)) if claim.current == payer else 0
     cause = Cause("payment", payment_id)

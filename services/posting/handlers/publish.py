@@ -48,7 +48,7 @@ async def close_books(tx: AsyncConnection, books: Books, now: datetime) -> None:
 
 
 def _update_shares(books: Books, changed: Sequence[Key]) -> None:
-    """`balances_version` moves only when that payment's part of the claim changed (events: payment.state)."""
+    """`balances_version` moves only when that payment's part of the claim changed (events: a message names what it contains)."""
     for payment_key, found in books.shares.items():
         stored = books.stored_shares.get(payment_key, {})
         for claim_id, share in found.items():
