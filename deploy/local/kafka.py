@@ -93,7 +93,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=33554432
 """)
-    java: list[str | Path] = [JAVA, "-Dlog4j2.level=WARN", f"-Xmx{heap}", "-XX:+UseSerialGC",
+    java: list[str | Path] = [JAVA, "-Dlog4j2.level=WARN", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow", "-cp", ":".join(str(jar) for jar in jars())]
     if not (data / "logs" / "meta.properties").exists():
         children.run([*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties])
