@@ -20,26 +20,15 @@ AWAY = (
     "httpx.ConnectTimeout",
     "httpx.ReadTimeout",
 )
-# What is known of 0.1.0, the release that runs beside this one, and mended since. Nothing else that it says is let pass.
-KNOWN = re.compile(
-    "|".join((
-        # It lists the open batches of past days before it locks them: another replica has closed one meanwhile.
-        r"job close e-payment batches failed; .*\bNotBalanced: This payment batch is closed already",
-        # A mail that takes longer than its lease goes out from another replica too; the second cannot note once more what it told of.
-        r"mail \S+ cannot be made: .*\bUniqueViolationError\b.*\bpk_told\b",
-        # It locks a timer before what the timer is of, and a patient's contracts one by one: PostgreSQL ends one of two, and it tries again.
-        r"(timer|charge|payment) .*: .*\bDeadlockDetectedError\b",
-    ))
-)  # fmt: skip
 ERROR = re.compile(r"^Traceback .*\n(?: .*\n)+(.+)", re.MULTILINE)  # the line below the frames: an error's words go on below it
 CLIENTS = ("aiokafka", "faststream", "opentelemetry")  # what the clients say of connections and groups; they try again by themselves
 
 
 def mistakes(logs: Path, services: Sequence[str]) -> list[str]:
-    """One line in words for each, but for what is known of the release before."""
+    """One line in words for each, of this code and of the release beside it."""
     found = [words for service in services for words in _in(service, logs / f"{service}.log")]
-    before = [words for service in services for words in _in(f"{service} of the release before", logs / f"{service}{BEFORE}.log")]
-    return [words[:320] for words in found + [words for words in before if not KNOWN.search(words)]]
+    found += [words for service in services for words in _in(f"{service} of the release before", logs / f"{service}{BEFORE}.log")]
+    return [words[:320] for words in found]
 
 
 def _in(service: str, log: Path) -> Iterator[str]:
