@@ -1,4 +1,4 @@
-"""declines counted apart from attempts; charges whose money became credit"""
+"""how often a charge was declined; charges whose money became credit"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -57,15 +57,15 @@ async def lock(tx: AsyncConnection, claims: Iterable[Key], invoices: Iterable[Ke
 INVOICE_ORDER = "i.practice_id, i.invoice_id"
 # One statement, since every batch begins with it. That the invoices are counted before the first claim is looked at locks them first.
 LOCK = f"""
-WITH invoices AS MATERIALIZED (
+WITH locked_invoices AS MATERIALIZED (
   SELECT i.practice_id, i.invoice_id FROM invoice i WHERE (i.practice_id, i.invoice_id) IN (
     SELECT l.practice_id, l.invoice_id FROM {WANT}{joined("invoice_line", "l", "claim_id")}
     UNION ALL SELECT * FROM unnest(CAST(:invoice_practices AS text[]), CAST(:invoice_ids AS text[])))
   ORDER BY {INVOICE_ORDER} FOR NO KEY UPDATE),
-claims AS MATERIALIZED (
+locked_claims AS MATERIALIZED (
   SELECT c.practice_id, c.claim_id FROM {WANT}{joined("claim", "c", "claim_id")}
-  WHERE (SELECT count(*) FROM invoices) >= 0 ORDER BY c.practice_id, c.claim_id FOR NO KEY UPDATE OF c)
-SELECT practice_id, invoice_id, NULL AS claim_id FROM invoices UNION ALL SELECT practice_id, NULL, claim_id FROM claims
+  WHERE (SELECT count(*) FROM locked_invoices) >= 0 ORDER BY c.practice_id, c.claim_id FOR NO KEY UPDATE OF c)
+SELECT practice_id, invoice_id, NULL AS claim_id FROM locked_invoices UNION ALL SELECT practice_id, NULL, claim_id FROM locked_claims
 """
 
 
