@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.notifier import sender
 from services.portal.checkout import captured, jobs
 from shared import ids
 from shared.events.registry import TOPICS
@@ -44,7 +45,8 @@ class Player:
     async def play(self, flow: Flow) -> dict[str, Any]:
         """The end of the schedule in plain form; raises Broken with its steps. Without a seed everything happens in order."""
         ids_new, ids.new = ids.new, self.world.new_id
-        at_once, jobs.AT_ONCE = jobs.AT_ONCE, 1  # in the order of the seed
+        at_once = jobs.AT_ONCE, sender.AT_ONCE
+        jobs.AT_ONCE = sender.AT_ONCE = 1  # in the order of the seed
         captured.PART_CLAIMS = flow.claims_per_part
         try:
             await self.world.begin()
@@ -64,7 +66,8 @@ class Player:
         except Broken as broken:
             raise Broken(f"seed {self.seed}: {broken}\n  " + "\n  ".join(self.world.steps)) from broken
         finally:
-            ids.new, captured.PART_CLAIMS, jobs.AT_ONCE = ids_new, Flow.claims_per_part, at_once
+            ids.new, captured.PART_CLAIMS = ids_new, Flow.claims_per_part
+            jobs.AT_ONCE, sender.AT_ONCE = at_once
 
     async def act(self, action: Action) -> bool:
         name, *args = action

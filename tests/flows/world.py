@@ -20,7 +20,6 @@ from aiokafka import ConsumerRecord
 from services.contracts import consumers as contracts
 from services.invoicing import consumers as invoicing
 from services.notifier import consumers as notifier
-from services.notifier import sender
 from services.portal import consumers as portal
 from services.portal.contacts import consumers as contacts
 from services.posting import consumers as posting
@@ -245,7 +244,6 @@ async def made(server: Server, journal: Path) -> AsyncIterator[World]:
         app[service], worker[service] = Database(urls.app, "flows-app"), Database(urls.worker, "flows-worker")
         sql[service] = await asyncpg.connect(asyncpg_url(server.admin_url).rsplit("/", 1)[0] + f"/{service}")
         await sql[service].set_type_codec("jsonb", encoder=str, decoder=msgspec.json.decode, schema="pg_catalog")
-    sender.AT_ONCE = 1  # one after another, so that a seed repeats
     # A digest waits some real minutes for copies that lag; the played days have no real minutes.
     await sql["notifier"].execute("ALTER TABLE items ALTER since SET DEFAULT '2026-01-01'")
     yield World(app, worker, sql, FixedClock(NOON), journal)
