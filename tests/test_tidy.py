@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def imports(file: Path) -> list[str]:
 
 def tracked() -> list[str]:
     """Files of the checkout that are text of ours."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    if shutil.which("git") and (ROOT / ".git").exists():
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    else:  # a machine with Python alone: whatever lies here, but in folders that are made by running it
+        found = (file.relative_to(ROOT) for file in ROOT.rglob("*"))
+        listed = [str(name) for name in found if not any(part.startswith(".") or part == "__pycache__" for part in name.parts[:-1])]
     kinds = (".py", ".md", ".toml", ".j2", ".typ", ".css", ".js", ".sh", ".txt", ".json", "Makefile", "run")
     return [name for name in listed if name.endswith(kinds) and (ROOT / name).is_file()]
 

@@ -71,11 +71,12 @@ async def save(tx: AsyncConnection, new: Account) -> bool:
 
 
 async def holders(tx: AsyncConnection, practice_id: str, payer_ids: Iterable[str], but: str) -> Sequence[tuple[str, str]]:
-    """Which other accounts pay for these payer ids: (payer id, account name)."""
+    """Which other accounts pay for these payer ids: (payer id, account name), in order of the ids."""
     rows = await tx.execute(
         select(account_payer.c.payer_id, account.c.name)
         .join(account, (account.c.practice_id == account_payer.c.practice_id) & (account.c.account_id == account_payer.c.account_id))
         .where(account_payer.c.practice_id == practice_id, account_payer.c.payer_id.in_(sorted(payer_ids)), account.c.account_id != but)
+        .order_by(account_payer.c.payer_id)
     )
     return [(row.payer_id, row.name) for row in rows]
 
