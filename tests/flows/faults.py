@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from deploy.local.settled import settle
@@ -143,11 +143,14 @@ async def tell(played: Played, name: str, body: Row, gone: bool = False) -> None
 async def unreadable(played: Played) -> AsyncIterator[str]:
     """A record of ours that nobody can read, for as long as the block runs; its place. Then it is gone, and what its readers parked too.
 
-    Nothing else was ever said on its topic, or it would go with it.
+    It has a partition to itself, as what came before it in one would go with it.
     """
+    name = "notification.failed"
+    async with AIOKafkaConsumer(name, bootstrap_servers=played.at["kafka"]) as consumer:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+    empty = next(at.partition for at, end in ends.items() if end == 0)
     async with AIOKafkaProducer(bootstrap_servers=played.at["kafka"]) as producer:
-        at = await producer.send_and_wait("notification.failed", b"{", key=b"7/x")
-    assert at.offset == 0
+        at = await producer.send_and_wait(name, b"{", key=b"7/x", partition=empty)
     await settle(played.at)
     try:
         yield f"{at.topic}/{at.partition}/{at.offset}"
