@@ -98,6 +98,7 @@ class World:
     box: list[Any] = field(init=False)
     ids: int = field(init=False)
     collecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     delivered: int = 0
 
     def register(self) -> None:
@@ -231,8 +232,9 @@ class World:
         return [topic.decode(entry.value) for log in logs for entry in log if not entry.again]
 
     async def rows(self, service: str, query: str, *values: Any) -> list[Any]:
-        """Rows of a service's database, past all roles."""
-        return list(await self.sql[service].fetch(query, *values))
+        """Rows of a service's database, past all roles; one question at a time, as a connection takes no more."""
+        async with self.looking:
+            return list(await self.sql[service].fetch(query, *values))
 
 
 @asynccontextmanager
