@@ -16,8 +16,8 @@ from shared import telemetry
 from shared.events import MAX_BYTES, Topic
 
 Body = TypeVar("Body")
-_EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}/[^\x00-\x1f\x7f]{1,80}")  # a practice, and an id or a word with one, as `corporate:77001`
+EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+KEY = re.compile(r"[A-Za-z0-9._-]{1,64}/[^\x00-\x1f\x7f]{1,80}")  # a practice, and an id or a word with one, as `corporate:77001`
 _PATH = re.compile(r" - at `(.*)`$")
 
 
@@ -89,7 +89,7 @@ def read(record: "ConsumerRecord[bytes, bytes]", topic: Topic[Any]) -> tuple[Mes
 def event_id_of(headers: dict[str, bytes]) -> str:
     """The event's identity; without one a record can only be parked."""
     event_id = _text(headers, "ce_id")
-    if not _EVENT_ID.fullmatch(event_id):
+    if not EVENT_ID.fullmatch(event_id):
         raise Unreadable("headers.ce_id", "an event id has 1 to 128 printable characters")
     return event_id
 
@@ -129,7 +129,7 @@ def _key(key: bytes | None) -> str:
         text = (key or b"").decode()
     except UnicodeDecodeError:
         raise Unreadable("key", "the key is not UTF-8") from None
-    if not _KEY.fullmatch(text):
+    if not KEY.fullmatch(text):
         raise Unreadable("key", "the key is not practice_id/id")
     return text
 

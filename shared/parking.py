@@ -16,14 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import ids, telemetry
 from shared.db import TECHNICAL, Database
 from shared.events.registry import DEAD_LETTERS, DeadLetter
-from shared.events.types import PRACTICE_ID
-from shared.messages import Message, Unreadable
+from shared.messages import EVENT_ID, KEY, Message, Unreadable
 from shared.outbox import Outgoing
 
 BEHIND = "behind an earlier record of its key"
 PAGE = 1000  # records that are read at once
 LONGEST_KEY = 600  # bytes: a key that names something has 385 at most (shared/messages.py), and the index takes some 2,700
-_PRACTICE = re.compile(f"({PRACTICE_ID.strip('^$')})/")
 
 parked = Table(
     "parked",
@@ -65,21 +63,21 @@ async def park(tx: AsyncConnection, service: str, consumer: str, record: "Consum
     stored = await tx.execute(insert(parked).values(row).on_conflict_do_nothing().returning(parked.c.parked_id))
     if stored.one_or_none() is None:
         return None
-    key = _text(record.key)
-    practice = _PRACTICE.match(key)
-    trace = telemetry.parse(_text(dict(record.headers).get("traceparent")))
+    headers = dict(record.headers)
+    key = _formed(KEY, record.key)
+    trace = telemetry.parse((headers.get("traceparent") or b"").decode(errors="replace"))
     body = DeadLetter(
-        practice_id=practice[1] if practice else None,
+        practice_id=key.partition("/")[0] if key else None,
         parked_id=row["parked_id"],
         consumer=consumer,
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        event_id=_text(dict(record.headers).get("ce_id"))[:128] or None,
+        event_id=_formed(EVENT_ID, headers.get("ce_id")),
         path=path,
         reason=reason,
     )
-    return Outgoing(DEAD_LETTERS[service], body, telemetry.render(trace) if trace else None, key[:200] or row["parked_id"])
+    return Outgoing(DEAD_LETTERS[service], body, telemetry.render(trace) if trace else None, key or row["parked_id"])
 
 
 def warning(service: str, consumer: str, message: Message[Any], reason: str) -> Outgoing:
@@ -169,5 +167,7 @@ def record_of(row: Any) -> "ConsumerRecord[bytes, bytes]":
     return ConsumerRecord(row.topic, row.partition, row.offset, 0, 0, row.key, row.value, None, 0, len(row.value or b""), headers)
 
 
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="replace").replace("\x00", "")
+def _formed(pattern: re.Pattern[str], value: bytes | None) -> str | None:
+    """A key or an id; None where it is not one. It may be a person's name then, and reports are open to other systems."""
+    text = (value or b"").decode(errors="ignore")
+    return text if pattern.fullmatch(text) and text.encode() == value else None

@@ -133,6 +133,9 @@ BAD = MALFORMED | {
     "a key of 1 MB with a slash": ({}, b"7" * 1_100_000 + b"/1", hold("1"), "key"),
     "NUL in a header's name": ({"ce_id": None, "ce_\x00id": b"1"}, b"7/1", hold("1"), "headers.ce_id"),
     "a trace of 1 MB": ({"ce_id": None, "traceparent": b"00-" + b"1" * 1_100_000}, b"7/1", hold("1"), "headers.ce_id"),
+    "a person for a key": ({}, b"Mary Miller 1987-03-02", hold("1"), "key"),
+    "a person for a key behind what may be a practice": ({}, b"Miller/\x00Mary", hold("1"), "key"),
+    "a person for an event's id": ({"ce_id": b"Mary Miller"}, b"7/1", hold("1"), "headers.ce_id"),
     "NUL in text": ({}, b"7/1", hold("1", "a").replace(b'"a"', b'"a\\u0000"'), "$.reason"),
 }
 
@@ -158,6 +161,8 @@ async def test_every_malformed_record_is_answered_with_its_place_and_good_ones_a
     assert not any("good" in json.dumps(report) for report in reports)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert {report["practice_id"] for report in reports} == {None, "7"}
+    assert not any("Miller" in row.key or b"Miller" in row.value for row in letters)
+    assert {row.key for row in letters} == {"7/1", "7/2", "7/bad", *(row.parked_id for row in rows if row.path == "key" and row.key != b"7/2")}
     assert all(len(row.key) <= 200 and len(row.value) < 1000 and len(row.trace or "") <= 55 for row in letters)
 
 
