@@ -124,7 +124,7 @@ async def _program(auth: Auth, token: str) -> Staff:
         raise Problem(503, "Tokens cannot be checked right now", "Please try again in a minute.", headers={"Retry-After": "30"}) from error
     client = str(claims.get("client_id") or claims.get("azp") or claims["sub"])
     scopes = frozenset(str(claims.get("scope", "")).split())
-    return Staff(client, client, client, (), _practices(claims.get("practices", "*")), scopes)
+    return Staff(client, client, client, (), _practices(claims.get("practices")), scopes)
 
 
 def start_session(request: Request, claims: Mapping[str, Any]) -> Staff:

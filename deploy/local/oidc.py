@@ -162,7 +162,7 @@ def make_app(issuer: str, clients: dict[str, Client], staff: list[dict[str, Any]
             asked = scope.split() or list(client.scopes)
             if missing := sorted(set(asked) - set(client.scopes)):
                 raise Refused(400, "invalid_scope", f"{client.id} may not have: {' '.join(missing)}")
-            claims = {"sub": client.id, "client_id": client.id, "aud": "billfold", "scope": " ".join(asked)}
+            claims = {"sub": client.id, "client_id": client.id, "aud": "billfold", "scope": " ".join(asked), "practices": "*"}
             return tokens({"access_token": sign(claims), "scope": " ".join(asked)})
         if grant_type != "authorization_code":
             raise Refused(400, "unsupported_grant_type", "Use authorization_code or client_credentials.")

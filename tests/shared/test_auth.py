@@ -40,9 +40,11 @@ class Signer:
     key: RSAKey
 
     def token(self, **claims: Any) -> str:
-        now = int(time.time())
-        usual = {"iss": self.issuer, "aud": "billfold", "sub": "program", "client_id": "program", "scope": "accounts:read", "exp": now + 60}
-        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, usual | claims, self.key)
+        """A token that is good but for these claims; None leaves one out."""
+        usual = {"iss": self.issuer, "aud": "billfold", "sub": "program", "client_id": "program", "exp": int(time.time()) + 60}
+        what = {"scope": "accounts:read", "practices": "*"}
+        said = {name: value for name, value in (usual | what | claims).items() if value is not None}
+        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, said, self.key)
 
 
 @pytest.fixture(scope="module")
@@ -250,16 +252,19 @@ async def test_a_program_uses_a_token_of_its_client_whose_scope_is_the_permissio
         ({"practices": ["195900"]}, 200),
         ({"scope": "contracts:write"}, 403),
         ({"scope": ""}, 403),
+        ({"practices": "195900 195901"}, 200),
         ({"practices": ["195901"]}, 403),
+        ({"practices": []}, 403),
+        ({"practices": None}, 403),
         ({"aud": "billing"}, 401),
         ({"iss": "https://elsewhere.example"}, 401),
         ({"exp": int(time.time()) - 120}, 401),
         ({"exp": None}, 401),
+        ({"exp": "never"}, 401),
     ],
 )
 async def test_a_token_is_good_for_its_scope_practices_issuer_audience_and_time_only(browser, signer, claims, status):
-    made = signer.token(**claims) if claims.get("exp", 1) is not None else signer.token(exp="never")
-    answer = await browser.get("/api/practices/195900/accounts", headers={"authorization": f"Bearer {made}"})
+    answer = await browser.get("/api/practices/195900/accounts", headers={"authorization": f"Bearer {signer.token(**claims)}"})
     assert answer.status_code == status, answer.text
     if status != 200:
         assert answer.headers["content-type"] == "application/problem+json"
