@@ -88,7 +88,7 @@ class Sender:
         return ended
 
     async def _safely(self, practice_id: str, mail_id: str) -> bool:
-        """One mail; what is wrong with it holds up no other, and is tried again later."""
+        """One mail; what is wrong with it holds up no other, is tried again later, and in the end has failed as a dead mail server has."""
         mail = None
         try:
             mail, decision = await self._lease(practice_id, mail_id)
@@ -101,8 +101,12 @@ class Sender:
                 raise
             log.exception("mail %s cannot be made", mail_id)
         async with self.db.begin() as tx:
-            if mail := mail or await _take(tx, practice_id, mail_id, self.clock.system()):
-                await _change(tx, mail, attempts=mail.attempts + 1, next_try_at=self.clock.system() + _pause(mail.attempts + 1))
+            if mail is None and (mail := await _take(tx, practice_id, mail_id, self.clock.system())):  # a lease would have counted this try
+                mail = await _change(tx, mail, attempts=mail.attempts + 1)
+            if mail and mail.attempts >= TRIES:
+                return await self._end(tx, mail, "failed", "it could not be made")
+            if mail:
+                await _change(tx, mail, next_try_at=self.clock.system() + _pause(mail.attempts))
         return False
 
     async def _lease(self, practice_id: str, mail_id: str) -> tuple[Any, Decision]:
@@ -196,13 +200,13 @@ class Sender:
         subject, _, plain = self.env.get_template(f"{letter.template}.txt.j2").render(letter.context).partition("\n")
         message = EmailMessage(default.clone(header_factory=HEADERS))
         practice = letter.context["practice"]
-        message["Subject"] = subject.strip()
-        message["From"] = formataddr((practice["display_name"], self.settings.mail_sender))
+        message["Subject"] = _one_line(subject).strip()
+        message["From"] = formataddr((_one_line(practice["display_name"]), self.settings.mail_sender))
         message["To"] = letter.to
         message["Message-ID"] = f"<{mail.mail_id}@{self.settings.mail_sender.partition('@')[2]}>"
         message["X-Billfold-Key"] = ids.derived(mail.practice_id, mail.key)
         if billing := practice["staff_addresses"].get("billing"):
-            message["Reply-To"] = billing
+            message["Reply-To"] = _one_line(billing)
         message.set_content(plain.lstrip("\n"))
         if mail.channel == "email":
             html = self.env.get_template(f"{letter.template}.html.j2").render(letter.context | {"subject": subject.strip()})
@@ -229,6 +233,11 @@ async def _change(tx: AsyncConnection, mail: Any, **values: Any) -> Any:
     if values.get("state") != "sent":
         where.append(row.attempts == mail.attempts)
     return (await tx.execute(update(tables.mails).where(*where).values(values).returning(tables.mails))).one_or_none()
+
+
+def _one_line(text: str) -> str:
+    """For a header, which takes no line break of any script."""
+    return " ".join(text.splitlines())
 
 
 def _pause(tries: int) -> timedelta:

@@ -121,6 +121,20 @@ async def test_a_subject_arrives_as_it_was_written_however_long_its_practice_is_
     assert (await notifier.mails(one.email))[0]["subject"] == f"Employer Portal: 1 new invoice from {name}"
 
 
+@pytest.mark.req("EP-25")
+@pytest.mark.parametrize("gap", ["\n", "\r\n", "\x1c", "\u2028"])
+async def test_a_name_in_two_lines_which_a_header_does_not_take_keeps_no_mail_back(notifier: Notifier, gap: str) -> None:
+    one = contact(1)
+    await ready(notifier, one)
+    broken = {"display_name": f"Salt{gap}marsh", "staff_addresses": {"billing": f"billing@salt.example{gap}"}}
+    await notifier.give(PRACTICE_STATE, practice(version=2, **broken))
+    await notifier.give(INVOICE_STATE, invoice("i1"))
+    await notifier.give(INVOICE_ISSUED, issued("i1"))
+    notifier.clock.move(days=1)
+    assert (await notifier.digests(), await notifier.send()) == (1, 1)
+    assert (await notifier.mails(one.email))[0]["subject"].startswith("Employer Portal: 1 new invoice from Salt")
+
+
 @pytest.mark.req("BX-01")
 async def test_a_digest_waits_for_the_state_that_a_fact_named_and_says_nothing_of_what_was_paid_meanwhile(notifier: Notifier) -> None:
     person = contact()

@@ -123,6 +123,25 @@ async def test_what_is_wrong_with_a_mail_puts_it_off_ever_longer(waiting: Notifi
     assert await waiting.send() == 1
 
 
+@pytest.mark.req("NT-02")
+@pytest.mark.parametrize("place", ["services.notifier.sender.decide_mail", "services.notifier.sender.Sender._write"])
+async def test_a_mail_that_cannot_be_made_is_given_up_as_one_that_nobody_takes_is(
+    waiting: Notifier, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def wrong(*args: Any) -> None:
+        raise ValueError("our mistake")
+
+    monkeypatch.setattr(place, wrong)
+    for tries in range(1, sender.TRIES):
+        assert await waiting.send() == 0
+        [mail] = await waiting.rows(MAIL)
+        assert (mail.state, mail.attempts) == ("waiting", tries)
+        waiting.clock.now = mail.next_try_at
+    assert await waiting.send() == 1
+    [failed] = await waiting.said(NOTIFICATION_FAILED)
+    assert failed.reason == "it could not be made" and await waiting.send() == 0
+
+
 @pytest.mark.req("BX-02")
 async def test_two_digests_of_a_contact_that_go_out_together_may_name_the_same_invoice(
     waiting: Notifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
