@@ -126,6 +126,23 @@ async def test_every_link_of_one_open_invitation_works_for_ever_and_leads_to_log
     assert (await rooms.browser().get("/employerportal/register/made-up")).status_code == 410
 
 
+@pytest.mark.req("EP-03", "EP-04", part="the patient's side by function and command")
+async def test_an_address_that_looks_like_an_invited_one_is_not_invited_and_leads_nowhere(rooms: Rooms):
+    await rooms.invited("cfo@strasse.example", "Karl Weiss")
+    form = {"name": "Karl Weiss", "email": "cfo@straße.example", "role": "owner"}
+    refused = await rooms.staff().post("/staff/8/accounts/b1/contacts/new", data=form)
+    assert refused.status_code == 422 and "Use letters from a to z, digits and signs" in words(refused)
+    like = await rooms.contact("cfo@straße.example", "Karl Weiss", "b1", "8")  # from before such addresses were refused
+    for move in ("invite", "resend"):
+        with pytest.raises(Refused):
+            await rooms.move(like, move)
+    person = await rooms.register(await rooms.link())
+    assert await rooms.rows("SELECT account_id FROM memberships") == [("a1",)]
+    assert "Kuvalis North" not in words(await person.get("/employerportal/profile"))
+    with pytest.raises(Refused, match="Use letters from a to z"):
+        await rooms.move(like, "invite")
+
+
 @pytest.mark.req("EP-02", "EP-04")
 async def test_a_new_e_mail_ends_the_links_of_an_invited_contact(rooms: Rooms):
     contact, link = await rooms.invited()

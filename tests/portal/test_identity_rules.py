@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from services.portal.contacts.status import TRANSITIONS, Move, Refused, Status, may, moved
 from services.portal.identity import password, registration, sessions
-from services.portal.identity.addresses import comparable, is_email, show_phone, us_phone
+from services.portal.identity.addresses import comparable, show_phone, us_phone, wrong_with
 from services.portal.identity.invitations import Link, add_link, link_of
 from services.portal.identity.patients import add_patient_user
 from services.portal.identity.registration import Registered
@@ -106,7 +106,21 @@ NO_ADDRESSES = ["", "paula", "paula@", "@x.example", "a b@x.example", "a@x", "a@
 
 @pytest.mark.parametrize("text", NO_ADDRESSES)
 def test_what_is_no_address_is_not_taken_for_one(text: str):
-    assert not is_email(text)
+    assert wrong_with(text) == "Enter a complete e-mail, like name@company.com"
+
+
+@pytest.mark.req("EP-03", "EP-04", part="the patient's side by function and command")
+@pytest.mark.parametrize(("one", "other"), [("cfo@straße.example", "cfo@strasse.example"), ("ｃfo@kuvalis.example", "cfo@kuvalis.example"),
+                                            ("cfo@\u212auvalis.example", "cfo@kuvalis.example")])  # fmt: skip
+def test_addresses_that_look_alike_are_two_and_only_ascii_is_taken(one: str, other: str):
+    assert comparable(one) != comparable(other) == other and not wrong_with(other)
+    assert wrong_with(one) == "Use letters from a to z, digits and signs. A domain with other letters has a form that begins with xn--"
+    assert wrong_with("cfo@xn--strae-oqa.example") == ""
+
+
+@pytest.mark.req("EP-06")
+def test_what_is_longer_than_any_address_is_compared_by_its_beginning():
+    assert len(comparable("a" * 10**6)) == 255 and wrong_with(comparable("a" * 10**6 + "@x.example"))
 
 
 @pytest.mark.req("EP-05", part="without voice code and authenticator app")

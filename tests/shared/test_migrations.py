@@ -33,6 +33,14 @@ LEG = (
     " VALUES (:practice, :id, 1, 'cash', :cents, :payment, :batch, '2026-11-20'),"
     " (:practice, :id, 2, 'unapplied', -:cents, :payment, :batch, '2026-11-20')"
 )
+PERSON = "INSERT INTO persons (person_id, kind, name, email, address, began_at) VALUES (:key, 'employer', 'Cfo', :email, :address, now())"
+CONTACT = (
+    "INSERT INTO contacts (practice_id, contact_id, account_id, version, name, email, address, role, status, invite_no)"
+    " VALUES ('7', :key, 'a1', 1, 'Cfo', :email, :address, 'owner', 'not_invited', 1)"
+)
+INVITATION = (
+    "INSERT INTO invitations (token_hash, invitation_id, practice_id, contact_id, address, sent_at) VALUES (:key, :key, '7', :key, :address, now())"
+)
 
 
 @asynccontextmanager
@@ -73,6 +81,21 @@ async def test_what_a_payment_brought_into_each_batch_comes_from_the_ledger(post
         async with worker.begin() as tx:
             rows = await tx.execute(text("SELECT practice_id, payment_id, batch_id, cents FROM batch_payments ORDER BY 1, 2, 3"))
             assert [tuple(row) for row in rows] == [("7", "p1", "b1", 30), ("7", "p1", "b2", 40), ("7", "p2", "b2", 0), ("8", "p1", "b2", 5)]
+
+
+async def test_an_address_that_was_compared_as_its_look_alike_is_compared_as_it_is_mailed(postgres: Server) -> None:
+    people = (("1", "cfo@straße.example", "cfo@strasse.example"), ("2", "Cfo@kuvalis.example", "cfo@kuvalis.example"))
+    async with first_release(postgres, "portal") as worker:
+        async with worker.begin() as tx:
+            for key, email, address in people:
+                for statement in (PERSON, CONTACT, INVITATION):
+                    await tx.execute(text(statement), {"key": key, "email": email, "address": address})
+        await migrate("portal", postgres.urls("portal").owner)
+        async with worker.begin() as tx:
+            for table in ("persons", "contacts"):
+                rows = await tx.execute(text(f"SELECT address FROM {table} ORDER BY email"))
+                assert {row.address for row in rows} == {"cfo@straße.example", "cfo@kuvalis.example"}
+            assert (await tx.execute(text("SELECT contact_id FROM invitations"))).scalars().all() == ["2"], "the other link is dead"
 
 
 @pytest.mark.parametrize(("found", "well"), [(None, False), ("0001", False), (head("invoicing"), True), ("0999", True)])

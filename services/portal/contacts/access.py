@@ -14,7 +14,7 @@ from services.portal.contacts.status import ContactRole, Move, Refused, Status, 
 from services.portal.contacts.store import Contact
 from services.portal.identity import failures, invitations
 from services.portal.identity import store as people
-from services.portal.identity.addresses import comparable, is_email
+from services.portal.identity.addresses import comparable, wrong_with
 from services.portal.identity.invitations import Link, Place
 from shared import ids
 
@@ -161,8 +161,8 @@ async def _person_id(tx: AsyncConnection, contact: Contact) -> str | None:
 async def _refuse_address(tx: AsyncConnection, contact: Contact) -> None:
     if not contact.address:
         raise Refused(f"{contact.name} has no e-mail yet")
-    if not is_email(contact.email):
-        raise Refused(f"{contact.name} needs a complete e-mail, like name@company.com")
+    if words := wrong_with(contact.email):
+        raise Refused(f"{contact.name} needs another e-mail. {words}")
     if await people.patients_among(tx, [contact.email]):
         raise Refused(people.NOT_HERE)
 

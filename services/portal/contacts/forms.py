@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from services.portal.contacts.access import Wanted
 from services.portal.contacts.status import ContactRole
 from services.portal.contacts.store import Contact
-from services.portal.identity.addresses import is_email
+from services.portal.identity.addresses import wrong_with
 
 LONGEST = {"name": 200, "title": 200, "email": 254, "phone": 40}
 ROLES = (
@@ -29,8 +29,8 @@ def wanted(form: Mapping[str, str]) -> tuple[Wanted | None, dict[str, str]]:
     errors |= {name: "Use letters, digits and signs only" for name, text in typed.items() if not text.isprintable()}
     if not typed["name"]:
         errors["name"] = "Enter a name"
-    if typed["email"] and not is_email(typed["email"]):
-        errors["email"] = "Enter a complete e-mail, like name@company.com"
+    if typed["email"] and (words := wrong_with(typed["email"])):
+        errors["email"] = words
     role = form.get("role", "")
     if role not in {each.value for each in ContactRole}:
         errors["role"] = "Choose a role"

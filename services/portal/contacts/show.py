@@ -13,7 +13,7 @@ from services.portal.contacts import store
 from services.portal.contacts.status import Move, Status, may
 from services.portal.contacts.store import Contact, Moved
 from services.portal.identity import store as people
-from services.portal.identity.addresses import is_email, show_phone
+from services.portal.identity.addresses import show_phone, wrong_with
 from services.portal.identity.places import Home, home
 from services.portal.invoices.tables import accounts, invoices
 from shared.clock import local_date
@@ -109,8 +109,8 @@ def _missing(contact: Contact, is_patient: bool) -> tuple[str, str]:
         return "", ""
     if not contact.address:
         return "has no e-mail", "No e-mail yet."
-    if not is_email(contact.email):
-        return "needs a complete e-mail", "This e-mail is not complete."
+    if words := wrong_with(contact.email):
+        return "needs another e-mail", f"{words}."
     if is_patient:
         return NEEDS_BUSINESS, f"{people.NOT_HERE}."
     return "", ""

@@ -1,21 +1,28 @@
 """E-mail addresses and telephone numbers as people type them and as they are compared."""
 
 import re
-import unicodedata
 
 LONGEST = 254
 _EMAIL = re.compile(r"^[^@\s,;:<>()\[\]\"\\]+@[^@\s,;:<>()\[\]\"\\]+\.[^@\s.,;:<>()\[\]\"\\]+$")
 
 
 def comparable(email: str) -> str:
-    """One form of an e-mail address, so that `Paula@Kuvalis.example ` and `paula@kuvalis.example` are one address."""
-    return unicodedata.normalize("NFKC", email).strip().casefold()
+    """One form of an e-mail address, so that `Paula@Kuvalis.example ` and `paula@kuvalis.example` are one address.
+
+    Whatever `wrong_with` refuses is nobody's address: it stays as it is, but for its length.
+    """
+    text = email.strip()[: LONGEST + 1]
+    return text.lower() if text.isascii() else text
 
 
-def is_email(email: str) -> bool:
-    """Whether a mail can be sent there, as far as the text tells."""
+def wrong_with(email: str) -> str:
+    """What keeps a mail from being sent there, in words for the field and as far as the text tells; empty when nothing does."""
     text = email.strip()
-    return len(text) <= LONGEST and text.isprintable() and ".." not in text and bool(_EMAIL.match(text))
+    # What is compared is what is mailed: `straße.example` and `strasse.example` are two mailboxes that a wider comparison takes for one.
+    if not text.isascii():
+        return "Use letters from a to z, digits and signs. A domain with other letters has a form that begins with xn--"
+    fine = len(text) <= LONGEST and text.isprintable() and ".." not in text and _EMAIL.match(text)
+    return "" if fine else "Enter a complete e-mail, like name@company.com"
 
 
 def us_phone(text: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from services.portal.identity import signin
-from services.portal.identity.addresses import is_email, masked_phone
+from services.portal.identity.addresses import masked_phone, wrong_with
 from services.portal.identity.gates import gates_of
 from services.portal.identity.here import LOGIN
 from services.portal.identity.password import WORDS
@@ -31,9 +31,8 @@ def make_router(service: Service) -> APIRouter:
     @router.post(FORGOT)
     async def ask(request: Request, email: Annotated[str, Form()] = "") -> Response:
         await welcome(request)
-        if not is_email(email):
-            errors = {"email": "Enter a complete e-mail, like name@company.com"}
-            return page(request, "identity/forgot.html.j2", status=422, errors=errors, email=email, asked="")
+        if words := wrong_with(email):
+            return page(request, "identity/forgot.html.j2", status=422, errors={"email": words}, email=email, asked="")
         await signin.forgot(gates, email)
         return page(request, "identity/forgot.html.j2", errors={}, email=email, asked=email.strip())
 

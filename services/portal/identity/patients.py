@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.identity import store as people
-from services.portal.identity.addresses import is_email
+from services.portal.identity.addresses import wrong_with
 from services.portal.identity.tables import Kind
 
 
@@ -14,7 +14,7 @@ async def add_patient_user(tx: AsyncConnection, now: datetime, email: str, name:
 
     Raises AddressTaken when the address is an employer's, ValueError with words when it is no address.
     """
-    if not is_email(email):
-        raise ValueError("Enter a complete e-mail, like name@mail.com")
+    if words := wrong_with(email):
+        raise ValueError(words)
     person = await people.add(tx, now, Kind.PATIENT, email, name)
     return person.person_id
