@@ -1,14 +1,17 @@
 """Registration, log-in and resets on a real database, through the pages as a browser without script takes them."""
 
+import asyncio
 import re
+import unicodedata
+from typing import Any
 
 import pytest
 
-from services.portal.identity import codes
+from services.portal.identity import codes, signin
 from services.portal.tables import PLATFORM_TABLES, metadata
 from shared.auth import unguarded
-from shared.events.portal import CONTACT_STATE, SIGNIN_CODE_REQUESTED
-from tests.portal.people import ANSWER, PASSWORD, QUESTION, Rooms, rooms, words
+from shared.events.portal import CONTACT_STATE, PASSWORD_RESET_REQUESTED, SIGNIN_CODE_REQUESTED
+from tests.portal.people import ANSWER, OTHER, PASSWORD, QUESTION, Rooms, rooms, words
 
 __all__ = ["rooms"]
 LOGIN, HOME = "/employerportal/login", "/employerportal/"
@@ -174,6 +177,60 @@ async def test_log_in_says_the_same_of_a_wrong_password_and_of_an_unknown_addres
     assert "E-mail or password is not right" in answers[0]
     nonces = [re.sub(r'nonce="[^"]*"', "", each) for each in answers]
     assert nonces[0] == nonces[1]
+
+
+LONG = "e" + "\u0301\u0323" * 240_000  # nearly 1 MiB; to put so many accents in their order takes minutes, and nothing else runs meanwhile
+
+
+@pytest.fixture
+def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Lengths of the texts that are put in one form of Unicode; long ones are not, so that a test can go on."""
+    lengths: list[int] = []
+    real = unicodedata.normalize
+
+    def normalize(form: Any, text: str) -> str:
+        lengths.append(len(text))
+        return real(form, text) if len(text) < 10_000 else text
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    return lengths
+
+
+@pytest.mark.req("EP-06")
+async def test_a_log_in_with_a_mega_byte_of_accents_is_an_ordinary_wrong_one(rooms: Rooms, normalized: list[int]):
+    await rooms.registered()
+    async with asyncio.timeout(60):
+        for email, password in ((LONG, PASSWORD), ("paula@kuvalis.example", LONG), ("paula@kuvalis.example", LONG)):
+            fields = {"email": (None, email), "password": (None, password)}
+            answer = await rooms.browser().post(LOGIN, files=fields)
+            assert answer.status_code == 422 and "E-mail or password is not right" in words(answer)
+    assert sorted(row.count for row in await rooms.rows("SELECT count FROM failures")) == [1, 2]
+    assert max(normalized) < 300
+    assert await rooms.log_in() == "in"
+
+
+@pytest.mark.req("EP-05", "EP-07")
+async def test_long_text_in_a_form_gets_words_and_is_never_worked_through(rooms: Rooms, normalized: list[int]):
+    contact, link = await rooms.invited()
+    browser = rooms.browser()
+    await browser.post(f"{link}/email")
+    async with asyncio.timeout(60):
+        for step, fields in (("password", {"password": LONG}), ("recovery", {"method": "question", "question": QUESTION, "answer": LONG})):
+            answer = await browser.post(f"{link}/{step}", files={name: (None, value) for name, value in fields.items()})
+            assert answer.status_code == 422 and "Use no more than 72 characters" in words(answer)
+            await browser.post(f"{link}/password", data={"password": PASSWORD})
+        await browser.post(f"{link}/recovery", data={"method": "question", "question": QUESTION, "answer": ANSWER})
+        assert (await browser.post(f"{link}/terms", data={"agree": "yes"})).status_code == 200
+        asked = await rooms.browser().post("/employerportal/forgot", files={"email": (None, LONG)})
+        assert asked.status_code == 422
+        await signin.forgot(rooms.gates, contact.email)
+        [letter] = await rooms.letters(PASSWORD_RESET_REQUESTED)
+        page = letter["link"].removeprefix("http://portal.test")
+        for fields in ({"proof": LONG, "password": OTHER}, {"proof": ANSWER, "password": LONG}):
+            assert (await rooms.browser().post(page, files={name: (None, value) for name, value in fields.items()})).status_code == 422
+        changed = await browser.post("/employerportal/security", files={"current": (None, LONG), "password": (None, OTHER)})
+        assert changed.status_code == 422 and "This is not your current password" in words(changed)
+    assert max(normalized) < 300
 
 
 @pytest.mark.req("EP-06")

@@ -182,6 +182,8 @@ def make_router(service: Service) -> APIRouter:
                 errors["question"] = "Choose a question"
             if len(plain) < SHORTEST_ANSWER:
                 errors["answer"] = f"Enter an answer of at least {SHORTEST_ANSWER} letters or digits"
+            if len(answer) > password.LONGEST:
+                errors["answer"] = password.TOO_LONG
             if not errors:
                 chosen = Recovery(Factor.QUESTION, None, question, await password.hash_of(plain))
         else:

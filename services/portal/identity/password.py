@@ -4,14 +4,17 @@ import asyncio
 import re
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST, LONGEST = 8, 72
 REMEMBERED = 4
+TOO_LONG = f"Use no more than {LONGEST} characters"
 WORDS = f"Use {SHORTEST} to {LONGEST} characters, with a lower-case letter, an upper-case letter and a digit"
 COMMON = frozenset((Path(__file__).parent / "common.txt").read_text().split())
+_TYPED = 4 * LONGEST  # what composes to more than that is longer than LONGEST in any case: no character is written as more than four
 _EXTRA = 5  # so many characters around a common word do not make it uncommon: a year and a sign
 _LEET = str.maketrans("0134578@$!", "oleastbasi")
 _hasher = PasswordHasher()
@@ -24,7 +27,7 @@ def problem(password: str, email: str = "") -> str | None:
     if len(text) < SHORTEST:
         return f"Use at least {SHORTEST} characters"
     if len(text) > LONGEST:
-        return f"Use no more than {LONGEST} characters"
+        return TOO_LONG
     missing = [
         words
         for words, there in (
@@ -75,7 +78,7 @@ async def fits_any(secret: str, kept: list[str]) -> bool:
 
 def plain_answer(answer: str) -> str:
     """An answer to a security question as it is compared: letters and digits, whatever the case and the spaces."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", answer).casefold())
+    return re.sub(r"[\W_]+", "", _normal("NFKC", answer).casefold())
 
 
 def _verify(kept: str, secret: str) -> bool:
@@ -87,4 +90,9 @@ def _verify(kept: str, secret: str) -> bool:
 
 def _same(secret: str) -> str:
     # One keyboard composes é, another sends e and an accent: both are the same password.
-    return unicodedata.normalize("NFC", secret)
+    return _normal("NFC", secret)
+
+
+def _normal(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """The text in one form of Unicode. Text that is too long for a secret stays as it is: a row of accents takes the square of its length."""
+    return unicodedata.normalize(form, text) if len(text) <= _TYPED else text
