@@ -101,12 +101,13 @@ class Sender:
                 raise
             log.exception("mail %s cannot be made", mail_id)
         async with self.db.begin() as tx:
-            if mail is None and (mail := await _take(tx, practice_id, mail_id, self.clock.system())):  # a lease would have counted this try
-                mail = await _change(tx, mail, attempts=mail.attempts + 1)
-            if mail and mail.attempts >= TRIES:
-                return await self._end(tx, mail, "failed", "it could not be made")
-            if mail:
-                await _change(tx, mail, next_try_at=self.clock.system() + _pause(mail.attempts))
+            known = mail or await _take(tx, practice_id, mail_id, self.clock.system())
+            if known is None:
+                return False
+            tries = known.attempts + (mail is None)  # a lease has counted this one
+            if tries >= TRIES:
+                return await self._end(tx, known, "failed", "it could not be made")
+            await _change(tx, known, attempts=tries, next_try_at=self.clock.system() + _pause(tries))
         return False
 
     async def _lease(self, practice_id: str, mail_id: str) -> tuple[Any, Decision]:
