@@ -2,7 +2,8 @@
 
 The library takes what was fetched of several partitions in one go. If it cannot read one of them it raises, and has already stepped over the
 records of those before. Here they are stepped back to, and what could not be read is fetched and read once more, with patience: a header's
-name that is not UTF-8 is replaced, and a batch that is broken becomes one record of its bytes, which is parked like any that is bad.
+name that is not UTF-8 is replaced, and a batch that is broken, or too large unpacked, becomes one record of its bytes, which is parked like
+any that is bad.
 """
 
 import asyncio
@@ -16,8 +17,12 @@ from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaE
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchPy as Batch
 
+from shared import unpacking
+from shared.unpacking import ALLOWANCE
+
 log = logging.getLogger(__name__)
 FETCH_MS = 500
+MOST_RECORDS = 100_000  # of a batch that is read with patience, which makes objects of all of them; good ones have fewer in 32 MiB
 LENGTH_AT, LENGTH_END = 8, 12  # where a batch says how long the rest of it is
 
 
@@ -35,6 +40,7 @@ class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # the library has no type
         # Now nothing is waited for any more: whoever has records has a place, and keeps it until they are taken.
         subscription = self._subscription.subscription
         before = subscription.assignment.all_consumed_offsets() if subscription and subscription.assignment else {}
+        ALLOWANCE.renew()
         try:
             found: dict[TopicPartition, list[Any]] = await super().getmany(*partitions, max_records=max_records)
             return found
@@ -52,10 +58,14 @@ class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # the library has no type
         return await self._once_more(broken, start, max_records)
 
     async def _once_more(self, partition: TopicPartition, place: int, max_records: int | None) -> dict[TopicPartition, list[Any]]:
-        found, end = [], place
+        found, end, unpacked = [], place, 0
         for batch in batches(await self._fetch(partition, place)):
+            ALLOWANCE.renew()
             found += [record for record in records(partition, batch) if record.offset >= place]
             end = batch.next_offset
+            unpacked += unpacking.MOST - ALLOWANCE.left
+            if unpacked >= unpacking.MOST:
+                break  # the others come with the next fetch
         if max_records and len(found) > max_records:
             found = found[:max_records]
             end = found[-1].offset + 1
@@ -99,6 +109,8 @@ def records(partition: TopicPartition, batch: Batch) -> list["ConsumerRecord[byt
     try:
         if not batch.validate_crc():
             raise CorruptRecordException("the checksum is another")
+        if batch._num_records > MOST_RECORDS:
+            raise CorruptRecordException(f"it has {batch._num_records} records")
         batch = iter(batch)  # decompresses
         batch._buffer = Patient(batch._buffer)
         return [_record(partition, each.offset, each.timestamp, each.key, each.value, each.headers) for each in batch]
