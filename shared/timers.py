@@ -1,9 +1,9 @@
-"""Durable timers: a row that says what is due when, on the business or the system clock; and runs that happen once a day."""
+"""Durable timers: a row that says what is due when, on the business or the system clock."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Column, Date, DateTime, Index, Table, Text, func, select, text
@@ -30,6 +30,7 @@ timers = Table(
     Column("trace", Text),
     Index(None, "clock", "due_at"),
 )
+# Nothing writes it any more; it goes once 0.2.0, which does, runs beside no release.
 daily_runs = Table(
     "daily_runs",
     TECHNICAL,
@@ -110,9 +111,3 @@ async def _fire_one(db: Database, row: Any, handler: TimerHandler) -> bool:
         level = logging.WARNING if passing(error) else logging.ERROR
         log.log(level, "timer %s of practice %s failed; it stays due", row.kind, row.practice_id, exc_info=error)
         return False
-
-
-async def once_a_day(tx: AsyncConnection, practice_id: str, local_date: date, kind: str) -> bool:
-    """Whether this transaction is the one that does the day's run; a second one waits for the first and is told no."""
-    new = insert(daily_runs).values(practice_id=practice_id, local_date=local_date, kind=kind).on_conflict_do_nothing()
-    return (await tx.execute(new)).rowcount == 1

@@ -162,8 +162,7 @@ class Charging:
         declines = row.declines + 1
         pause = retry_in(answer.decline.kind if answer.decline else "hard", declines)
         again = now + pause if pause else None
-        practice = await store.body(tx, tables.practices, row.practice_id)
-        retry_on = local_date(again, practice["zone"] if practice else "UTC") if again else None
+        retry_on = local_date(again, await store.zone_of(tx, row.practice_id)) if again else None
         reason = f"the card was declined; the next try is on {staff_day(retry_on)}" if retry_on else "the card was declined"
         await self._not_taken(tx, row, again, reason, trace, declines=declines)
         version = (await store.contract_of(tx, row.practice_id, row.contract_id)).version

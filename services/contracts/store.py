@@ -163,3 +163,9 @@ async def body(tx: AsyncConnection, table: Any, practice_id: str, *key: str) -> 
     where = [column == value for column, value in zip(table.primary_key, (practice_id, *key), strict=True)]
     found: dict[str, Any] | None = (await tx.execute(select(table.c.body).where(*where))).scalar_one_or_none()
     return found
+
+
+async def zone_of(tx: AsyncConnection, practice_id: str) -> str:
+    """The practice's time zone; UTC while its state has not come."""
+    practice = await body(tx, tables.practices, practice_id)
+    return practice["zone"] if practice else "UTC"

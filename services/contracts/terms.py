@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from services.contracts.domain.charge import NOTICE_DAYS
 from services.contracts.domain.contract import one_year_after
+from shared.events.contracts import NOTICE_DAYS
 from shared.web.show import day, phone
 
 

@@ -117,7 +117,7 @@ async def _receipt(tx: AsyncConnection, mail: Any, settings: Settings, practice:
         return None
     invoices = mail.facts["invoices"]
     paid = [(f"Invoice {each['number']}", usd(each["amount_cents"])) for each in invoices]
-    if withheld := sum(each.get("withheld_cents", 0) for each in invoices):  # those of the release before do not say
+    if withheld := sum(each.get("withheld_cents", 0) for each in invoices):  # facts of 0.1.0 do not say
         claims = [claim_id for each in invoices for claim_id in each["withheld_claims"]]
         named = f"claim{'s' * (len(claims) > 1)} {', '.join(claims)}" if len(claims) <= MOST_NAMED else f"{len(claims)} claims"
         paid.append(("Withheld for dispute", f"{usd(withheld)} · {named}"))

@@ -1,11 +1,12 @@
 """The mails' templates: one brand layout in HTML and a text of the same content and order."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import jinja2
 
 from shared import money
+from shared.events.contracts import NOTICE_DAYS
 from shared.web import show
 
 
@@ -18,11 +19,11 @@ def make_env() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, in_five_days=in_five_days)
+    env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, charge_day=charge_day)
     env.globals["first_name"] = lambda name: name.split()[0] if name.split() else name
     return env
 
 
-def in_five_days(today: date) -> date:
+def charge_day(today: date) -> date:
     """The date of a charge whose notice goes out today (CF-05)."""
-    return date.fromordinal(today.toordinal() + 5)
+    return today + timedelta(days=NOTICE_DAYS)

@@ -27,7 +27,7 @@ def content_of(stored: Mapping[str, Any] | None) -> Content | None:
 
 
 def procedures_of(stored: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Code and text by charge, from content's JSON; the release before writes none."""
+    """Code and text by charge, from content's JSON; 0.1.0 wrote none."""
     return {charge_id: (code, words) for charge_id, (code, words) in stored.get("procedures", {}).items()}
 
 

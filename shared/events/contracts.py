@@ -10,6 +10,7 @@ from shared.events.types import Card, Instant
 ContractKind = Literal["oneyear", "singleappointment"]
 ContractStatus = Literal["awaiting_signature", "active", "cancelled", "used_up", "expired"]
 ContractCopy = Literal["agreement", "receipt"]
+NOTICE_DAYS = 5  # from the notice that was sent to its charge (CF-05)
 ChargeStatus = Literal["scheduled", "noticed", "due", "submitted", "unknown", "charged", "failed", "withdrawn", "paused"]
 
 

@@ -67,6 +67,14 @@ async def test_five_days_after_its_notice_was_sent_a_charge_is_made_once(desk: C
 
 
 @pytest.mark.req("CF-05")
+async def test_a_charge_is_scheduled_on_the_practices_own_day(desk: Contracts) -> None:
+    await signed(desk)
+    desk.clock.now = datetime(2026, 11, 25, 4, 59, tzinfo=UTC)  # one minute before midnight in New York
+    await desk.give(CLAIM_BALANCES, balances(3, 4200))
+    assert [fact.scheduled_on.isoformat() for fact in await desk.said(CHARGE_SCHEDULED)] == ["2026-11-24"]
+
+
+@pytest.mark.req("CF-05")
 async def test_before_the_five_days_nothing_is_due(desk: Contracts) -> None:
     await signed(desk)
     await desk.give(CLAIM_BALANCES, balances(3, 4200))

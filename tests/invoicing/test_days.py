@@ -11,7 +11,6 @@ from services.invoicing.handlers import days, runs
 from services.invoicing.store import practices
 from services.invoicing.store.practices import every
 from services.invoicing.store.runs import newest
-from shared.timers import once_a_day
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim, employer
 
@@ -109,27 +108,4 @@ async def test_an_account_whose_run_fails_holds_up_no_other(two: House, monkeypa
             await day(two)
     assert await recorded(two) == [("daily", 1, 1, 18500)]
     await day(two)
-    assert await recorded(two) == WHOLE
-
-
-async def ends(house: House) -> bool:
-    """The end of a run as the release before has it: a record of the day where it is the first, which would fail where there is one."""
-    async with house.worker.begin() as tx:
-        [practice] = await every(tx)
-        if first := await once_a_day(tx, "p1", practice.today(house.clock.now), "daily"):
-            await runs.record(tx, house.clock.now, practice, "daily", days.WHO, [])
-        return first
-
-
-@pytest.mark.req("EP-32", part="all but send corrected invoices")
-async def test_the_release_before_writes_a_record_that_grows(two: House) -> None:
-    assert await ends(two)
-    await day(two)
-    assert await recorded(two) == WHOLE
-
-
-@pytest.mark.req("EP-32", part="all but send corrected invoices")
-async def test_the_release_before_writes_no_record_beside_ours(two: House) -> None:
-    await day(two)
-    assert not await ends(two)
     assert await recorded(two) == WHOLE

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from shared import telemetry, timers
-from shared.timers import Timer, once_a_day, set_timer
+from shared.timers import Timer, set_timer
 from tests.shared.conftest import Base
 from tests.together import blocked, together
 
@@ -161,26 +161,3 @@ async def test_a_timer_goes_on_in_the_trace_that_set_it(base: Base) -> None:
     handlers: Mapping[str, Any] = {"remind": remind}
     assert await timers.fire(base.worker, Clocks(), handlers) == 1
     assert [(trace or "").split("-")[1] for trace in seen] == [TRACE.split("-")[1]]
-
-
-DAY = date(2026, 11, 22)
-
-
-async def test_a_days_run_of_a_kind_and_practice_happens_once(base: Base) -> None:
-    async def ask(*of: Any) -> bool:
-        async with base.worker.begin() as tx:
-            return await once_a_day(tx, *of)
-
-    asked = [("7", DAY, "bill"), ("7", DAY, "bill"), ("8", DAY, "bill"), ("7", DAY, "remind"), ("7", DAY + timedelta(days=1), "bill")]
-    assert [await ask(*of) for of in asked] == [True, False, True, True, True]
-    for n in range(20):
-        assert sorted(await together(base.worker, n, *(ask("9", DAY + n * timedelta(days=1), "bill") for _ in range(3)))) == [False, False, True]
-
-
-async def test_a_run_that_fails_was_none(base: Base) -> None:
-    with pytest.raises(ValueError, match="fails"):
-        async with base.worker.begin() as tx:
-            assert await once_a_day(tx, "7", DAY, "bill")
-            raise ValueError("the run fails")
-    async with base.worker.begin() as tx:
-        assert await once_a_day(tx, "7", DAY, "bill")

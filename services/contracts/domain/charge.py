@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-NOTICE_DAYS = 5
+from shared.events.contracts import NOTICE_DAYS
+
 RETRY_DAYS = (1, 3, 5)  # after a soft decline
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.contracts import store, tables
+from services.contracts import store
 from services.contracts.domain import charge as rules
 from services.contracts.domain.charge import BEFORE_THE_CALL, ChargeStatus
 from services.contracts.domain.contract import Status, covers
 from services.contracts.handlers.publish import publish
 from shared import ids, outbox, timers
-from shared.clock import Clock, local_time
+from shared.clock import Clock, local_date, local_time
 from shared.events.contracts import CHARGE_DUE, CHARGE_SCHEDULED, ChargeDue, ChargeScheduled, NoticedClaim
 from shared.events.notifier import NotificationEnded
 from shared.outbox import Outgoing
@@ -31,10 +31,11 @@ async def look_again(tx: AsyncConnection, clock: Clock, practice_id: str, claim_
             continue
         contracts = [each for each in locked if _covered(each, row)]
         await _withdraw_reversed(tx, clock, row, trace)
-        for contract in contracts[:1]:
-            cents = rules.to_notice(store.as_balance(row), await store.taken_on(tx, practice_id, claim_id), await store.left_cents(tx, contract))
+        if contracts:
+            left = await store.left_cents(tx, contracts[0])
+            cents = rules.to_notice(store.as_balance(row), await store.taken_on(tx, practice_id, claim_id), left)
             if cents:
-                await _schedule(tx, clock, contract, row, cents, trace)
+                await _schedule(tx, clock, contracts[0], row, cents, trace)
 
 
 def _covered(contract: Any, balance: Any) -> bool:
@@ -99,7 +100,7 @@ async def _send_notice(
         charge_id=charge_id,
         notice_no=notice_no,
         noticed_cents=cents,
-        scheduled_on=clock.business().date(),
+        scheduled_on=local_date(clock.business(), await store.zone_of(tx, practice_id)),
         claims=[NoticedClaim(claim_id=claim_id, adjudication_no=adjudication_no, noticed_cents=cents)],
     )
     await outbox.append(tx, clock.business(), [Outgoing(CHARGE_SCHEDULED, body, trace)])
@@ -112,9 +113,8 @@ async def notice_sent(tx: AsyncConnection, clock: Clock, body: NotificationEnded
         return
     due_on = rules.due_on(body.sent_on)
     await store.save_charge(tx, charge, status=rules.move(S.SCHEDULED, S.NOTICED), notice_sent_on=body.sent_on, due_on=due_on, trace=trace)
-    practice = await store.body(tx, tables.practices, charge.practice_id)
-    zone = practice["zone"] if practice else "UTC"
-    await timers.set_timer(tx, TIMER, charge.practice_id, charge.charge_id, local_time(due_on, 0, 0, zone), {"notice_no": charge.notice_no})
+    begins = local_time(due_on, 0, 0, await store.zone_of(tx, charge.practice_id))
+    await timers.set_timer(tx, TIMER, charge.practice_id, charge.charge_id, begins, {"notice_no": charge.notice_no})
     await publish(tx, clock.business(), charge.practice_id, charge.contract_id, trace)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -190,6 +190,5 @@ async def cancel(tx: AsyncConnection, clock: Clock, practice_id: str, contract_i
     await publish(tx, clock.business(), practice_id, contract_id)
 
 
-async def _today(tx: AsyncConnection, practice_id: str, clock: Clock) -> Any:
-    practice = await store.body(tx, tables.practices, practice_id)
-    return local_date(clock.business(), practice["zone"] if practice else "UTC")
+async def _today(tx: AsyncConnection, practice_id: str, clock: Clock) -> date:
+    return local_date(clock.business(), await store.zone_of(tx, practice_id))

@@ -8,7 +8,6 @@ from services.invoicing.store import accounts, claims, invoices, practices
 from services.invoicing.store.practices import Practice
 from shared.db import Database
 from shared.service import each_apart
-from shared.timers import once_a_day
 
 CHUNK = 200  # invoices in one transaction
 WHO = "daily run"
@@ -23,8 +22,6 @@ async def day(db: Database, now: datetime, practice: Practice) -> int:
 
     async def bill(account_id: str) -> int:
         async with db.begin(practice_id) as tx:
-            # The release before takes this at its end, and then writes the day's record, of which there is one.
-            await once_a_day(tx, practice_id, today, "daily")
             if billed := await runs.run_due(tx, now, practice, account_id):
                 await runs.record(tx, now, practice, "daily", WHO, [billed])
             return billed is not None
