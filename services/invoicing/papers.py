@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.invoicing.domain.claim import Refused
 from services.invoicing.store import practices
-from shared import pdf
-from shared.db import Database
+from shared.db import Database, passing
+from shared.logo import print_with
 from shared.web.show import day, phone
 
 log = logging.getLogger(__name__)
@@ -23,22 +22,33 @@ WIDE, ZERO_WIDTH = 13, "\u200b"
 HOW = {"payment": "Card", "check": "Check"}
 TOTALS = ("charged", "paid", "adjusted", "transferred_in", "transferred_out", "balance", "held")
 CORRECTIONS = ("claim_version", "claim_revision", "adjusted_cents")
-KINDS = {"image/png": "logo.png", "image/jpeg": "logo.jpg"}
 
 
 async def print_next(db: Database) -> int:
-    """Prints sendings that have no paper yet."""
-    async with db.begin() as tx:
-        unprinted = text("SELECT practice_id, invoice_id, no FROM issue WHERE document_id IS NULL ORDER BY practice_id, invoice_id, no LIMIT :limit")
-        due = list(await tx.execute(unprinted, {"limit": BATCH}))
-    done = 0
-    for row in due:
-        try:
-            await paper(db, row.practice_id, row.invoice_id, row.no)
-            done += 1
-        except (pdf.CannotPrint, Refused):  # the others are printed; this one is tried again
-            log.exception("sending %s of invoice %s cannot be printed", row.no, row.invoice_id)
+    """Prints all sendings that have no paper yet, past those that cannot be printed; returns how many it printed."""
+    done, last = 0, ("", "", 0)
+    while due := await _unprinted(db, last):
+        for row in due:
+            try:
+                await paper(db, row.practice_id, row.invoice_id, row.no)
+                done += 1
+            except Exception as error:  # the others are printed; this one is tried again
+                if passing(error):
+                    raise
+                log.exception("sending %s of invoice %s cannot be printed", row.no, row.invoice_id)
+        last = due[-1].practice_id, due[-1].invoice_id, due[-1].no
     return done
+
+
+async def _unprinted(db: Database, last: tuple[str, str, int]) -> list[Any]:
+    """The next sendings without a paper after this (practice, invoice, number)."""
+    next_ones = text(
+        "SELECT practice_id, invoice_id, no FROM issue"
+        " WHERE document_id IS NULL AND (practice_id, invoice_id, no) > (:practice_id, :invoice_id, :no)"
+        " ORDER BY practice_id, invoice_id, no LIMIT :limit"
+    )
+    async with db.begin() as tx:
+        return list(await tx.execute(next_ones, dict(zip(("practice_id", "invoice_id", "no"), last, strict=True)) | {"limit": BATCH}))
 
 
 async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> practices.Document | None:
@@ -56,18 +66,21 @@ async def paper(db: Database, practice_id: str, invoice_id: str, no: int) -> pra
         if row.document_id:
             return await practices.get_document(tx, practice_id, row.document_id)
         logo_id = row.frozen["practice"]["brand"]["logo_id"]
-        logo = await practices.get_document(tx, practice_id, logo_id) if logo_id else None
-    files = {KINDS[logo.media_type]: logo.bytes} if logo else {}
-    content = await pdf.render(TEMPLATE, contents(row.frozen, no, next(iter(files), None), row.lines_before or ()), files)
+        kept = await practices.get_document(tx, practice_id, logo_id) if logo_id else None
+
+    def shown(logo: str | None) -> dict[str, Any]:
+        return contents(row.frozen, no, logo, row.lines_before or ())
+
+    content = await print_with(TEMPLATE, shown, kept.bytes if kept else None)
     name = f"invoice-{row.frozen['invoice']['number']}-{no}.pdf"
     async with db.begin(practice_id) as tx:
         document_id = await practices.add_document(tx, practice_id, name, "application/pdf", content)
         # Whoever printed first wins; the same data give the same bytes.
-        kept = text(
+        keep = text(
             "UPDATE issue SET document_id = coalesce(document_id, :document_id)"
             " WHERE practice_id = :practice_id AND invoice_id = :invoice_id AND no = :no RETURNING document_id"
         )
-        chosen = (await tx.execute(kept, where | {"document_id": document_id})).scalar_one()
+        chosen = (await tx.execute(keep, where | {"document_id": document_id})).scalar_one()
         return await practices.get_document(tx, practice_id, chosen)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from services.invoicing.domain.claim import Refused
-from services.invoicing.handlers.practices import set_up
+from services.invoicing.handlers.practices import read_logo, set_up
 from services.invoicing.settings import Settings
 from shared.clock import Clock, SystemClock
 from shared.db import Database
+from shared.logo import Logo
 
 
 def practice(words: Sequence[str]) -> str:
@@ -37,9 +38,16 @@ async def _from_file(entries: Sequence[dict[str, Any]], folder: Path, settings: 
 
 
 async def set_up_all(db: Database, clock: Clock, entries: Sequence[dict[str, Any]], folder: Path, portal_address: str) -> int:
-    """Each entry of a file in a transaction of its own; logos are found beside the file."""
+    """Each entry of a file in a transaction of its own; logos are found beside the file. Raises Refused."""
     for entry in entries:
-        logo = (folder / entry["logo"]).read_bytes() if entry.get("logo") else None
+        logo = await _logo(entry["logo"], (folder / entry["logo"]).read_bytes()) if entry.get("logo") else None
         async with db.begin(entry["practice_id"]) as tx:
             await set_up(tx, clock.business(), entry, logo, portal_address)
     return len(entries)
+
+
+async def _logo(name: str, content: bytes) -> Logo:
+    try:
+        return await read_logo(content)
+    except Refused as error:
+        raise Refused(f"{name}: {error}") from error

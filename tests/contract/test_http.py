@@ -80,8 +80,9 @@ async def street(postgres: Server) -> AsyncIterator[Street]:
         stack.push_async_callback(app.state.service.worker.close)
         stack.push_async_callback(app.state.service.app.close)
         house = House(app.state.service.worker, app.state.service.app, FixedClock(NOON))
+        logo = await practices.read_logo(LOGO)
         async with house.worker.begin() as tx:
-            state = await practices.set_up(tx, NOON, PRACTICE | {"logo_alt": "A marsh"}, LOGO, "https://portal.example/employerportal/login")
+            state = await practices.set_up(tx, NOON, PRACTICE | {"logo_alt": "A marsh"}, logo, "https://portal.example/employerportal/login")
         await house.account(employer())
         await house.bill(claim())
         await house.run()

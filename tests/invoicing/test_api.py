@@ -1,17 +1,23 @@
 """The API and papers, through the application on a real database, with tokens of programs."""
 
+import logging
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 
+from services.invoicing import papers
 from services.invoicing.papers import print_next
+from services.invoicing.store import practices
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim
+from tests.shared.test_pdf import png
 from tests.staff import signed_in
 
-ACCOUNT = {
+ACCOUNT: dict[str, Any] = {
     "name": "Kutch Paper Mills",
     "address": {"line1": "404 Cole Walk", "city": "Boston", "state": "MA", "zip": "02108"},
     "payer_ids": ["e2"],
@@ -47,6 +53,9 @@ async def test_a_program_creates_reads_and_edits_accounts_by_version(app: FastAP
         assert (await client.put(path, json=ACCOUNT, headers={"If-Match": '"1"'})).status_code == 412
         wrong = await client.post("/api/practices/p1/accounts", json=ACCOUNT | {"frequency": "monthly", "month_day": 31, "payer_ids": ["e9"]})
         assert wrong.status_code == 422 and "Choose the day of the monthly run" in wrong.json()["detail"]
+        for named in ({"name": "Kutch\nPaper"}, {"po_number": "7\u2028"}, {"address": ACCOUNT["address"] | {"line2": "\x07"}}):
+            wrong = await client.post("/api/practices/p1/accounts", json=ACCOUNT | {"payer_ids": ["e9"]} | named)
+            assert wrong.status_code == 422 and "Use plain characters on one line" in wrong.json()["detail"]
         assert {each["name"] for each in (await client.get("/api/practices/p1/accounts")).json()["accounts"]} == {"Kutch Paper Mills", "Kuvalis"}
     async with program(app, "accounts:read") as client:
         assert (await client.post("/api/practices/p1/accounts", json=ACCOUNT)).status_code == 403
@@ -112,3 +121,30 @@ async def test_a_sending_is_printed_once_and_served_to_staff_and_portal(app: Fas
     await house.bill(claim("c2"))
     await house.run()
     assert await print_next(house.worker) == 1
+
+
+@pytest.mark.req("EP-27")
+async def test_a_sending_that_cannot_be_printed_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for claim_id in ("c1", "c2", "c3"):
+        await house.bill(claim(claim_id))
+        await house.run()
+    async with house.worker.begin() as tx:
+        await tx.execute(text("UPDATE issue SET frozen = '{}' WHERE invoice_id <> (SELECT max(invoice_id) FROM issue)"))
+    monkeypatch.setattr(papers, "BATCH", 1)
+    assert (await print_next(house.worker), await print_next(house.worker)) == (1, 0)
+    assert await house.one("SELECT count(*) FROM issue WHERE document_id IS NULL") == 2 and "cannot be printed" in caplog.text
+
+
+@pytest.mark.req("EP-27")
+async def test_an_invoice_whose_logo_is_broken_is_printed_without_it(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    await house.bill(claim())
+    await house.run()
+    async with house.worker.begin() as tx:
+        logo_id = await practices.add_document(tx, "p1", "logo.png", "image/png", png()[:40])
+        broken = text("UPDATE issue SET frozen = jsonb_set(frozen, '{practice,brand,logo_id}', to_jsonb(CAST(:logo_id AS text)))")
+        await tx.execute(broken, {"logo_id": logo_id})
+    with caplog.at_level(logging.WARNING):
+        assert await print_next(house.worker) == 1
+    assert "a paper of invoice is printed without its logo" in caplog.text

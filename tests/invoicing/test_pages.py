@@ -12,6 +12,8 @@ from shared.auth import unguarded
 from shared.keyset import Cursor, encode_cursor
 from tests.invoicing.conftest import House
 from tests.invoicing.made import claim
+from tests.shared.test_logo import sized
+from tests.shared.test_pdf import png
 from tests.staff import signed_in, walk
 
 DETAILS = {"name": "Kutch", "line1": "404 Cole Walk", "city": "Boston", "state": "MA", "payer_ids": "e2"}
@@ -64,6 +66,9 @@ async def test_staff_create_and_edit_an_account(app: FastAPI, house: House) -> N
     async with signed_in(app, "billing_admin") as browser:
         answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"net_days": "x", "city": ""})
         assert answer.status_code == 422 and "Enter the city" in answer.text and "Enter a whole number, 0 to 365" in answer.text
+        answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"name": "Kutch\nPaper", "city": "x" * 201})
+        assert answer.status_code == 422 and '<a href="#f-name">Use plain characters on one line' in answer.text
+        assert '<a href="#f-city">Use up to 200 characters' in answer.text
         answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING | {"payer_ids": "e1"})
         assert answer.status_code == 422 and "Payer id e1 belongs to Kuvalis" in answer.text
         answer = await browser.post("/staff/p1/accounts", data=DETAILS | BILLING)
@@ -194,7 +199,6 @@ async def test_staff_put_a_claim_on_hold(app: FastAPI, house: House) -> None:
 @pytest.mark.req("EP-19", part="settings with preview")
 async def test_a_practice_admin_previews_and_publishes_name_and_look(app: FastAPI, house: House) -> None:
     form = {"version": "1", "display_name": "Saltmarsh Health", "colour": "#FFEE00", "logo_id": "", "logo_alt": "Waves"}
-    png = b"\x89PNG\r\n\x1a\n" + b"0" * 10
     async with signed_in(app, "practice_admin") as browser:
         answer = await browser.post("/staff/p1/settings", data=form | {"do": "preview"})
         assert "not published yet" in answer.text and "Saltmarsh Health" in answer.text
@@ -202,13 +206,24 @@ async def test_a_practice_admin_previews_and_publishes_name_and_look(app: FastAP
         assert "Enter a colour as #" in (await browser.post("/staff/p1/settings", data=form | {"colour": "red", "do": "save"})).text
         answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.gif", b"GIF89a")})
         assert answer.status_code == 422 and "Not taken: only PNG or JPEG" in answer.text
-        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png + b"0" * 5_000_000)})
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png() + b"0" * 5_000_000)})
         assert answer.status_code == 422 and "a logo may have up to 1 MB" in answer.text
-        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png)})
+        for broken in (png()[:40], png()[:8], b"\xff\xd8\xff" + b"0" * 30):
+            answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", broken)})
+            assert answer.status_code == 422 and '<a href="#f-file">Not taken: this file cannot be read as an image' in answer.text
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", sized(2001, 90))})
+        assert answer.status_code == 422 and "up to 2000 pixels each way, this one has 2001 by 90" in answer.text
+        answer = await browser.post("/staff/p1/settings", data=form | {"logo_alt": "", "do": "save"}, files={"file": ("l.png", png())})
+        assert answer.status_code == 422 and '<a href="#f-logo_alt">Describe the logo in a few words' in answer.text
+        assert await house.one("SELECT count(*) FROM logo") == 0
+        for name in ("Salt\nmarsh", "x" * 121):
+            answer = await browser.post("/staff/p1/settings", data=form | {"display_name": name, "do": "save"})
+            assert answer.status_code == 422 and '<a href="#f-display_name">Enter the name as up to 120 plain characters' in answer.text
+        answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"}, files={"file": ("l.png", png())})
         assert "Published." in answer.text
         state = (await house.events())["practice.state"][0]
         assert (state.version, state.display_name, state.brand.accent_on) == (2, "Saltmarsh Health", "#16202B")
         logo = await browser.get(f"/staff/p1/logos/{state.brand.logo_id}")
-        assert logo.content == png and logo.headers["content-type"] == "image/png"
+        assert logo.content == png() and logo.headers["content-type"] == "image/png"
         answer = await browser.post("/staff/p1/settings", data=form | {"do": "save"})
         assert answer.status_code == 422 and "Somebody changed these settings" in answer.text

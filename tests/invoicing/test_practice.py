@@ -52,6 +52,12 @@ async def test_a_file_sets_up_practices_once_however_often_it_is_given(house: Ho
         {"digest_at": "29:59"},
         {"practice_id": "no/slash"},
         {"merchant_locations": "none"},
+        {"display_name": "Black\nstone"},
+        {"display_name": " "},
+        {"display_name": "x" * 121},
+        {"legal_name": "x" * 201},
+        {"staff_addresses": {"billing": "billing@blackstone.example\r"}},
+        {"logo": "broken.png", "logo_alt": "Two hills"},
     ],
 )
 async def test_a_file_with_something_wrong_is_refused_in_words(
@@ -59,6 +65,7 @@ async def test_a_file_with_something_wrong_is_refused_in_words(
 ) -> None:
     environment("invoicing", postgres.urls("invoicing"), monkeypatch, {"PORTAL_URL": "http://portal"})
     entry = json.loads(FILE.read_text())[1] | {"logo": None} | change
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps([entry]))
     answer = command(str(wrong))

@@ -1,12 +1,17 @@
 """The way from home to a receipt, through the pages as a browser without script takes it, with the real sandbox processor."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from services.portal.papers import File, Papers
 from shared import ids
-from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE
+from shared.events.invoicing import INVOICE_LINE_STATE, INVOICE_STATE, PRACTICE_STATE
 from shared.events.portal import PAYMENT_CAPTURED, PAYMENT_FAILED
 from tests.portal.conftest import DECLINED, LEE, Portal, authorised, enter_card, words
-from tests.portal.made import invoice
+from tests.portal.made import invoice, practice
+from tests.shared.test_pdf import png
 
 
 @pytest.mark.req("EP-09", "EP-11", "EP-13", "EP-15", "EP-26")
@@ -41,6 +46,24 @@ async def test_a_cart_is_paid_from_home_to_the_receipt(portal: Portal):
     assert [(each.number, each.amount_cents, len(each.claims)) for each in captured.invoices] == [("100437", 16500, 2), ("100438", 5000, 1)]
     assert captured.record_number == "P-000001" and captured.amount_cents == 21500 and captured.card.last4 == "4242"
     assert [cents for _, cents in await portal.taken()] == [21500]
+
+
+@pytest.mark.req("EP-15")
+async def test_a_receipt_whose_logo_is_broken_is_printed_without_it(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*args: Any) -> File:
+        return File(png()[:40], "image/png")
+
+    monkeypatch.setattr(Papers, "logo", broken)
+    plain = practice()
+    await portal.give(PRACTICE_STATE, replace(plain, version=2, brand=replace(plain.brand, logo_id="l1", logo_alt="A marsh")))
+    await portal.show(invoice())
+    attempt_id = await authorised(portal, "i1")
+    async with portal.browser() as browser:
+        await browser.post(f"/employerportal/pay/{attempt_id}/confirm")
+        paper = await browser.get(f"/employerportal/payments/{attempt_id}/receipt.pdf")
+    assert paper.content.startswith(b"%PDF") and "a paper of receipt is printed without its logo" in caplog.text
 
 
 @pytest.mark.req("EP-12", "EP-14")

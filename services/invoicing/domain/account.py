@@ -9,6 +9,7 @@ from shared.events.invoicing import Frequency, Mask
 from shared.events.types import Address
 
 RESEND_DAYS = (60, 200)
+ONE_LINE = "Use plain characters on one line. If you pasted the text, type it anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,11 @@ class Account:
 def check(account: Account) -> None:
     """Raises Refused with the first thing that is wrong."""
     first, last = RESEND_DAYS
+    address = account.address
+    texts = (account.name, account.phone, account.po_number, address.line1, address.line2, address.city, address.state, address.zip)
     problems = [
         (not account.name.strip(), "Enter the employer's name"),
+        (not all(text.isprintable() for text in texts if text), ONE_LINE),
         (not 0 <= account.net_days <= 365, "Payment terms are 0 to 365 days"),
         (not account.payer_ids, "Enter at least one payer id whose claims this account pays"),
         (account.frequency == "weekly" and account.weekday not in range(7), "Choose the weekday of the weekly run"),

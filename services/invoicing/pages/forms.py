@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
-from services.invoicing.domain.account import Account
+from services.invoicing.domain.account import ONE_LINE, Account
 from shared.events.invoicing import Frequency, Mask
 from shared.events.types import Address
 from shared.http import whole_number
@@ -84,6 +84,8 @@ def edited(account: Account, form: Mapping[str, Any], parts: Collection[str]) ->
             errors[name] = required
         elif len(value) > longest:
             errors[name] = f"Use up to {longest} characters"
+        elif not value.isprintable():
+            errors[name] = ONE_LINE
         return value
 
     def typed(name: str, read: Callable[[str], Any], empty: Any = None) -> Any:

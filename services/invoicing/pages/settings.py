@@ -7,7 +7,7 @@ from starlette.datastructures import UploadFile
 
 from services.invoicing.api_papers import file
 from services.invoicing.domain.claim import Refused
-from services.invoicing.handlers.practices import keep_logo, rebrand
+from services.invoicing.handlers.practices import keep_logo, read_logo, rebrand
 from services.invoicing.pages.words import counts
 from services.invoicing.papers import one_line
 from services.invoicing.store import practices
@@ -40,9 +40,8 @@ def make_router(service: Service) -> APIRouter:
         values = {name: str(form.get(name, "")).strip() for name in FIELDS}
         upload = form.get("file")
         try:
-            async with db.begin(practice_id) as tx:
-                if isinstance(upload, UploadFile) and upload.filename:
-                    values["logo_id"] = await new_logo(tx, practice_id, upload, values["logo_alt"])
+            if isinstance(upload, UploadFile) and upload.filename:
+                values["logo_id"] = await new_logo(practice_id, upload, values["logo_alt"])
             if form.get("do") == "preview":
                 return await show(request, practice_id, values, {})
             async with db.begin(practice_id) as tx:
@@ -53,10 +52,10 @@ def make_router(service: Service) -> APIRouter:
             return await show(request, practice_id, values, {field_of(str(error)): str(error)})
         return redirect(request, request.url.path, "Published.", "Portal, invoices and mails show it from now on.")
 
-    async def new_logo(tx: Any, practice_id: str, upload: UploadFile, alt: str) -> str:
-        if not alt:
-            raise Refused("Describe the logo in a few words, for people who do not see it")
-        return await keep_logo(tx, practice_id, await upload.read(), alt)
+    async def new_logo(practice_id: str, upload: UploadFile, alt: str) -> str:
+        logo = await read_logo(await upload.read())
+        async with db.begin(practice_id) as tx:
+            return await keep_logo(tx, practice_id, logo, alt)
 
     async def show(request: Request, practice_id: str, typed: dict[str, str] | None, errors: dict[str, str]) -> Response:
         async with db.begin(practice_id) as tx:

@@ -14,9 +14,9 @@ from services.portal.identity.here import Here
 from services.portal.identity.session import signed_in
 from services.portal.invoices import words
 from services.portal.papers import Papers
-from shared import pdf
 from shared.http import Problem
 from shared.keyset import decode_cursor, make_page
+from shared.logo import print_with
 from shared.money import usd
 from shared.service import Service
 from shared.web import page
@@ -25,7 +25,6 @@ from shared.web.show import card, day, moment, phone
 log = logging.getLogger(__name__)
 PAGE = 25
 RECEIPT = Path(__file__).parents[1] / "typst" / "receipt.typ"
-LOGOS = {"image/png": "logo.png", "image/jpeg": "logo.jpg"}
 Person = Annotated[Here, Depends(signed_in)]
 _LIST = (
     "SELECT p.*, n.complete, n.credited_cents, (SELECT string_agg(i.number, ', ' ORDER BY i.number) FROM attempt_invoices i"
@@ -69,7 +68,7 @@ def make_router(service: Service, papers: Papers) -> APIRouter:
     async def paper(here: Person, payment_id: str) -> Response:
         row, invoices = await _payment(here, payment_id)
         logo = await _logo(papers, row.practice)
-        content = await pdf.render(RECEIPT, contents(row, invoices, next(iter(logo), None)), logo)
+        content = await print_with(RECEIPT, lambda name: contents(row, invoices, name), logo)
         name = f"receipt-{record(row.record_no)}.pdf"
         return Response(content, media_type="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'})
 
@@ -126,14 +125,13 @@ def _withheld(invoices: Any) -> str:
     return " · ".join([usd(cents), *([f"{'claims' if len(claims) > 1 else 'claim'} {', '.join(claims)}"] if claims else [])]) if cents else ""
 
 
-async def _logo(papers: Papers, practice: dict[str, Any]) -> dict[str, bytes]:
+async def _logo(papers: Papers, practice: dict[str, Any]) -> bytes | None:
     """The logo for the paper; a receipt is printed without it rather than not at all."""
     logo_id = practice["brand"]["logo_id"]
     if not logo_id:
-        return {}
+        return None
     try:
-        file = await papers.logo(practice["practice_id"], logo_id)
+        return (await papers.logo(practice["practice_id"], logo_id)).content
     except Problem as problem:
         log.warning("a receipt is printed without its logo: %s", problem.title)
-        return {}
-    return {LOGOS[file.media_type]: file.content} if file.media_type in LOGOS else {}
+        return None
