@@ -41,7 +41,7 @@ class NotificationCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationEnded:
-    """Sent, decided against (skipped), given up (failed), or returned (bounced); `sent_on` is the practice-local date."""
+    """Sent, decided against (skipped) or given up (failed); `bounced` is reserved, nothing says it yet. `sent_on` is the practice-local date."""
 
     practice_id: str
     notification_id: str
