@@ -126,7 +126,7 @@ async def test_every_link_of_one_open_invitation_works_for_ever_and_leads_to_log
     assert (await rooms.browser().get("/employerportal/register/made-up")).status_code == 410
 
 
-@pytest.mark.req("EP-03", "EP-04", part="the patient's side by function and command")
+@pytest.mark.req("EP-04")
 async def test_an_address_that_looks_like_an_invited_one_is_not_invited_and_leads_nowhere(rooms: Rooms):
     await rooms.invited("cfo@strasse.example", "Karl Weiss")
     form = {"name": "Karl Weiss", "email": "cfo@straße.example", "role": "owner"}

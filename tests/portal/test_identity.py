@@ -5,13 +5,17 @@ import re
 import unicodedata
 from typing import Any
 
+import httpx
 import pytest
 
-from services.portal.identity import codes, signin
+from services.portal.contacts import access
+from services.portal.contacts.store import Contact
+from services.portal.identity import codes, failures, signin
 from services.portal.tables import PLATFORM_TABLES, metadata
 from shared.auth import unguarded
 from shared.events.portal import CONTACT_STATE, PASSWORD_RESET_REQUESTED, SIGNIN_CODE_REQUESTED
 from tests.portal.people import ANSWER, OTHER, PASSWORD, QUESTION, Rooms, rooms, words
+from tests.together import blocked
 
 __all__ = ["rooms"]
 LOGIN, HOME = "/employerportal/login", "/employerportal/"
@@ -209,7 +213,7 @@ async def test_a_log_in_with_a_mega_byte_of_accents_is_an_ordinary_wrong_one(roo
     assert await rooms.log_in() == "in"
 
 
-@pytest.mark.req("EP-05", "EP-07")
+@pytest.mark.req("EP-06", "EP-07")
 async def test_long_text_in_a_form_gets_words_and_is_never_worked_through(rooms: Rooms, normalized: list[int]):
     contact, link = await rooms.invited()
     browser = rooms.browser()
@@ -267,6 +271,48 @@ async def test_staff_unlock_a_log_in_of_their_own_contacts_only(rooms: Rooms):
     again = await rooms.staff().post(f"/staff/7/log-ins/{contact.contact_id}/unlock")
     assert again.status_code == 409 and "not locked any more" in words(again)
     assert (await rooms.staff("poster").get("/staff/7/log-ins")).status_code == 403
+
+
+@pytest.mark.req("EP-06")
+async def test_staff_of_all_practices_together_unlock_an_address_twice_a_day_and_a_reset_always_does(rooms: Rooms):
+    contact, _ = await rooms.registered()
+    elsewhere = await rooms.move(await rooms.contact(account_id="b1", practice_id="8"), "grant")
+
+    async def guessed_then_unlocked(by: Contact) -> httpx.Response:
+        for _ in range(10):
+            await rooms.log_in(password="Wrong-Password-1")
+        rooms.clock.move(hours=1)
+        return await rooms.staff().post(f"/staff/{by.practice_id}/log-ins/{by.contact_id}/unlock")
+
+    assert [(await guessed_then_unlocked(each)).status_code for each in (elsewhere, contact)] == [200, 200]
+    for each in (elsewhere, contact):
+        refused = await guessed_then_unlocked(each)
+        assert refused.status_code == 409 and "Paula Schaefer has to reset the password, by Forgot Password at log-in" in words(refused)
+    assert await rooms.log_in() == "locked"
+    await signin.forgot(rooms.gates, contact.email)
+    token = (await rooms.letters(PASSWORD_RESET_REQUESTED))[-1]["link"].rsplit("/", 1)[1]
+    assert await signin.reset(rooms.gates, token, ANSWER, OTHER) == {}
+    assert await rooms.log_in(password=OTHER) == "in"
+    rooms.clock.move(days=1)
+    assert (await guessed_then_unlocked(contact)).status_code == 200
+    async with rooms.app.begin() as tx:
+        await failures.sweep(tx, rooms.clock.system())
+    assert await rooms.value("SELECT count(*) FROM unlocks") == 1, "older ones are forgotten"
+
+
+@pytest.mark.req("EP-06")
+async def test_of_staff_of_two_practices_who_unlock_at_once_one_does(rooms: Rooms):
+    contact, _ = await rooms.registered()
+    elsewhere = await rooms.move(await rooms.contact(account_id="b1", practice_id="8"), "grant")
+    for _ in range(10):
+        await rooms.log_in(password="Wrong-Password-1")
+    async with rooms.app.begin("7") as tx:
+        await access.unlock(tx, rooms.clock, "7", contact.contact_id, "dokafor")
+        second = asyncio.create_task(rooms.staff().post(f"/staff/8/log-ins/{elsewhere.contact_id}/unlock"))
+        await blocked(rooms.worker)
+    refused = await second
+    assert refused.status_code == 409 and "not locked any more" in words(refused)
+    assert await rooms.value("SELECT count(*) FROM unlocks") == 1
 
 
 @pytest.mark.req("EP-23", part="without the staff preview")

@@ -109,7 +109,7 @@ def test_what_is_no_address_is_not_taken_for_one(text: str):
     assert wrong_with(text) == "Enter a complete e-mail, like name@company.com"
 
 
-@pytest.mark.req("EP-03", "EP-04", part="the patient's side by function and command")
+@pytest.mark.req("EP-03", part="the patient's side by function and command")
 @pytest.mark.parametrize(("one", "other"), [("cfo@straße.example", "cfo@strasse.example"), ("ｃfo@kuvalis.example", "cfo@kuvalis.example"),
                                             ("cfo@\u212auvalis.example", "cfo@kuvalis.example")])  # fmt: skip
 def test_addresses_that_look_alike_are_two_and_only_ascii_is_taken(one: str, other: str):

@@ -209,7 +209,7 @@ async def test_a_migration_comes_through_while_everybody_works(postgres: Server,
 
 async def test_the_command_says_that_a_table_was_in_use(postgres: Server) -> None:
     urls = await postgres.fresh("portal")
-    await migrate("portal", urls.owner, LATEST["portal"])
+    await migrate("portal", urls.owner, "0002")
     env = os.environ | {"PYTHONPATH": str(ROOT), "DATABASE_OWNER_URL": urls.owner}
     argv = [sys.executable, "-m", "services.portal", "migrate"]
     async with administrator(postgres, "portal") as connection, connection.transaction():

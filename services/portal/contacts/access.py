@@ -17,6 +17,7 @@ from services.portal.identity import store as people
 from services.portal.identity.addresses import comparable, wrong_with
 from services.portal.identity.invitations import Link, Place
 from shared import ids
+from shared.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,18 @@ async def register(tx: AsyncConnection, now: datetime, link: Link, person_id: st
     return written
 
 
-async def unlock(tx: AsyncConnection, now: datetime, practice_id: str, contact_id: str, by: str) -> Contact:
-    """*Unlock*: ends a lock-out after failed log-ins (EP-06). Refused where there is none."""
+async def unlock(tx: AsyncConnection, clock: Clock, practice_id: str, contact_id: str, by: str) -> Contact:
+    """*Unlock*: ends a lock-out after failed log-ins (EP-06). Refused where there is none, and after two of one address within a day."""
     before = await _locked(tx, practice_id, contact_id)
     moved(before.name, before.status, Move.UNLOCK, before.status)
-    if not await failures.clear(tx, before.email):
+    try:
+        was_locked = await failures.unlock(tx, clock.system(), before.email)
+    except failures.UnlockedOften as often:
+        words = f"This log-in was unlocked twice within a day. {before.name} has to reset the password, by Forgot Password at log-in"
+        raise Refused(words) from often
+    if not was_locked:
         raise Refused(f"The log-in of {before.name} is not locked any more")
-    return await store.write(tx, now, before, before, Move.UNLOCK, by, "log-in unlocked")
+    return await store.write(tx, clock.business(), before, before, Move.UNLOCK, by, "log-in unlocked")
 
 
 async def _send_link(

@@ -182,7 +182,7 @@ def make_router(service: Service) -> APIRouter:
     async def unlock(request: Request, practice_id: str, contact_id: str, who: Writer) -> Response:
         try:
             async with service.app.begin(practice_id) as tx:
-                opened = await access.unlock(tx, clock.business(), practice_id, contact_id, who.user_name)
+                opened = await access.unlock(tx, clock, practice_id, contact_id, who.user_name)
         except access.NotThere as missing:
             raise Problem(404) from missing
         except Refused as refused:

@@ -4,15 +4,20 @@ import hashlib
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.portal.identity.addresses import comparable
-from services.portal.identity.tables import failures, persons
+from services.portal.identity.tables import failures, persons, unlocks
 
 LOCKED_AT = 10
 FORGOTTEN_AFTER = timedelta(days=90)
+UNLOCKS, UNLOCKS_IN = 2, timedelta(days=1)  # by staff of all practices together: whoever adds a contact could else unlock anybody for ever
+
+
+class UnlockedOften(Exception):
+    """Staff have unlocked this address as often as they may for now; a reset is the way that stays."""
 
 
 async def count(tx: AsyncConnection, email: str, *, lock: bool = False) -> int:
@@ -29,9 +34,21 @@ async def add(tx: AsyncConnection, now: datetime, email: str) -> int:
 
 
 async def clear(tx: AsyncConnection, email: str) -> bool:
-    """Starts anew after a log-in, a reset, or *Unlock*; whether the log-in was locked."""
+    """Starts anew after a log-in or a reset; whether the log-in was locked."""
     gone = await tx.execute(delete(failures).where(failures.c.address_hash == _hash(email)).returning(failures.c.count))
     return (gone.scalar_one_or_none() or 0) >= LOCKED_AT
+
+
+async def unlock(tx: AsyncConnection, now: datetime, email: str) -> bool:
+    """*Unlock* by staff; whether the log-in was locked. Raises UnlockedOften after two within a day."""
+    # Of two who unlock at once, the second waits here and then finds nothing to unlock.
+    if await count(tx, email, lock=True) < LOCKED_AT:
+        return False
+    earlier = select(func.count()).where(unlocks.c.address_hash == _hash(email), unlocks.c.at > now - UNLOCKS_IN)
+    if (await tx.execute(earlier)).scalar_one() >= UNLOCKS:
+        raise UnlockedOften
+    await tx.execute(insert(unlocks).values(address_hash=_hash(email), at=now))
+    return await clear(tx, email)
 
 
 async def locked_among(tx: AsyncConnection, emails: Collection[str]) -> dict[str, datetime]:
@@ -42,7 +59,8 @@ async def locked_among(tx: AsyncConnection, emails: Collection[str]) -> dict[str
 
 
 async def sweep(tx: AsyncConnection, now: datetime) -> int:
-    """Forgets old counts of addresses that nobody has, so that guessing cannot fill the table."""
+    """Forgets old counts of addresses that nobody has, so that guessing cannot fill the table, and unlocks that no longer matter."""
+    await tx.execute(delete(unlocks).where(unlocks.c.at <= now - UNLOCKS_IN))
     old = select(failures.c.address_hash).where(failures.c.last_at < now - FORGOTTEN_AFTER)
     stale = set((await tx.execute(old)).scalars())
     known = {_hash(email) for email in (await tx.execute(select(persons.c.address))).scalars()} if stale else set()

@@ -102,6 +102,12 @@ failures = Table(
     Column("last_at", DateTime(timezone=True), nullable=False, index=True),
     CheckConstraint("count > 0", name="count_above_0"),
 )
+unlocks = Table(
+    "unlocks",
+    metadata,
+    Column("address_hash", Text, primary_key=True, comment="as in `failures`"),
+    Column("at", DateTime(timezone=True), primary_key=True, comment="when staff of whatever practice unlocked it"),
+)
 invitations = Table(
     "invitations",
     metadata,
@@ -135,5 +141,5 @@ sessions = Table(
 )
 IDENTITY_TABLES = tuple(
     table.name
-    for table in (persons, passwords, factors, terms_signed, codes, resets, failures, invitations, memberships, sessions)
+    for table in (persons, passwords, factors, terms_signed, codes, resets, failures, unlocks, invitations, memberships, sessions)
 )
