@@ -50,13 +50,9 @@ async def of_the_day(tx: AsyncConnection, practice: Any, source: str, local_day:
         found = (await tx.execute(open_one)).scalar_one_or_none()
     if found is not None:
         return str(found)
-    made = await _insert_deposit(
-        tx, practice.practice_id, local_day, practice.portal_bank_account_id, 0, DepositType.CARD, False, "", SYSTEM_USERS[source]
-    )
-    number = await next_number(tx, practice.practice_id, "batch")
-    return await _insert_batch(
-        tx, practice.practice_id, number, made, 1, 0, Route.EPAYMENT, None, "", SYSTEM_USERS[source], source=source, local_day=local_day
-    )
+    deposit = {"deposit_date": local_day, "bank_account_id": practice.portal_bank_account_id, "amount_cents": 0, "type": DepositType.CARD}
+    batch_of_it = {"target_cents": 0, "route": Route.EPAYMENT, "check_number": None, "source": source, "local_day": local_day}
+    return await _open(tx, practice.practice_id, SYSTEM_USERS[source], deposit | {"by_site": False, "notes": ""}, batch_of_it)
 
 
 async def raise_by(tx: AsyncConnection, practice_id: str, batch_id: str, payment_id: str, cents: int) -> None:
@@ -87,63 +83,14 @@ async def _bring(tx: AsyncConnection, practice_id: str, batch_id: str, payment_i
     await tx.execute(text(statement), {"practice_id": practice_id, "batch_id": batch_id, "payment_id": payment_id, "cents": cents})
 
 
-async def _insert_deposit(
-    tx: AsyncConnection, practice_id: str, day: date, account: str | None, cents: int, kind: DepositType, by_site: bool, notes: str, user: str
-) -> str:
-    deposit_id = ids.new()
-    await tx.execute(
-        insert(tables.deposits).values(
-            practice_id=practice_id,
-            deposit_id=deposit_id,
-            number=await next_number(tx, practice_id, "deposit"),
-            deposit_date=day,
-            bank_account_id=account,
-            amount_cents=cents,
-            type=kind,
-            by_site=by_site,
-            notes=notes,
-            state=BatchState.OPEN,
-            created_by=user,
-        )
-    )
-    return deposit_id
-
-
-async def _insert_batch(
-    tx: AsyncConnection,
-    practice_id: str,
-    number: int,
-    deposit_id: str,
-    seq: int,
-    target_cents: int,
-    route: Route,
-    check_number: str | None,
-    notes: str,
-    user: str,
-    *,
-    source: str | None = None,
-    local_day: date | None = None,
-) -> str:
-    batch_id = ids.new()
-    await tx.execute(
-        insert(tables.payment_batches).values(
-            practice_id=practice_id,
-            batch_id=batch_id,
-            number=number,
-            deposit_id=deposit_id,
-            seq=seq,
-            target_cents=target_cents,
-            posted_cents=0,
-            route=route,
-            paper=False,
-            check_number=check_number,
-            notes=notes,
-            state=BatchState.OPEN,
-            opened_by=user,
-            source=source,
-            local_day=local_day,
-        )
-    )
+async def _open(tx: AsyncConnection, practice_id: str, user: str, deposit: dict[str, Any], batch: dict[str, Any]) -> str:
+    """A deposit with its one payment batch, both open, with these values of their columns; returns the batch."""
+    deposit_id, batch_id = ids.new(), ids.new()
+    deposit |= {"practice_id": practice_id, "deposit_id": deposit_id, "number": await next_number(tx, practice_id, "deposit")}
+    await tx.execute(insert(tables.deposits).values(deposit | {"state": BatchState.OPEN, "created_by": user}))
+    batch |= {"practice_id": practice_id, "batch_id": batch_id, "number": await next_number(tx, practice_id, "batch")}
+    batch |= {"deposit_id": deposit_id, "seq": 1, "posted_cents": 0, "paper": False, "notes": deposit["notes"]}
+    await tx.execute(insert(tables.payment_batches).values(batch | {"state": BatchState.OPEN, "opened_by": user}))
     return batch_id
 
 
@@ -165,10 +112,10 @@ async def create_deposit(
     """A deposit with its one payment batch, for money not yet recorded (RP-01, RP-06); returns the batch. Raises NotBalanced."""
     home = (await practices(tx, [practice_id]))[practice_id]
     accounts = {each["bank_account_id"] for each in home.bank_accounts}
-    check_deposit(amount_cents, [target_cents], bank_account_id, accounts, deposit_date, today)
-    deposit_id = await _insert_deposit(tx, practice_id, deposit_date, bank_account_id, amount_cents, kind, by_site, notes, user)
-    number = await next_number(tx, practice_id, "batch")
-    return await _insert_batch(tx, practice_id, number, deposit_id, 1, target_cents, Route.MANUAL, check_number, notes, user)
+    check_deposit(amount_cents, target_cents, bank_account_id, accounts, deposit_date, today)
+    deposit = {"deposit_date": deposit_date, "bank_account_id": bank_account_id, "amount_cents": amount_cents, "type": kind}
+    batch = {"target_cents": target_cents, "route": Route.MANUAL, "check_number": check_number}
+    return await _open(tx, practice_id, user, deposit | {"by_site": by_site, "notes": notes}, batch)
 
 
 async def close_batch(tx: AsyncConnection, practice_id: str, batch_id: str, now: datetime) -> None:

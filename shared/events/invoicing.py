@@ -14,6 +14,8 @@ from shared.events.types import Address, DisputeReason, HoldSource, Instant, Inv
 Frequency = Literal["daily", "weekly", "monthly"]
 IssueKind = Literal["new", "reissued", "overdue_again"]
 PaymentStanding = Literal["pending", "posted", "refunded"]
+RedropOutcome = Literal["corrected", "written_off", "answered", "released"]
+DisputeOutcome = Literal["corrected", "written_off", "answered", "released", "not_applicable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ class ClaimRedropped:
     claim_id: str
     hold_no: int
     holds_closed: list[str]
-    outcome: Literal["corrected", "written_off", "answered", "released"]
+    outcome: RedropOutcome
     claim_version: int
     claim_revision: int
     write_offs: list[WriteOff]
@@ -277,7 +279,7 @@ class DisputeState:
     disputed_cents: int
     submitted_at: Instant
     act_by: date
-    outcome: Literal["corrected", "written_off", "answered", "released", "not_applicable"] | None
+    outcome: DisputeOutcome | None
     closed_on: date | None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.invoicing.domain.claim import Marks, Refused
+from shared.events.invoicing import RedropOutcome
 from shared.events.types import HoldSource
 
 ACT_WITHIN = 5  # business days that staff have (BX-06)
@@ -19,6 +20,12 @@ REASONS: dict[str, tuple[str, str]] = {
     "XX": ("Other", "The payer denies the claim; its note says why."),
 }
 CONFLICT = ("CONFLICT", "The practice's system billed other amounts than staff had corrected. Somebody has to decide.")
+OUTCOME_WORDS: dict[RedropOutcome, str] = {
+    "corrected": "charges corrected",
+    "written_off": "written off",
+    "answered": "answered without a change",
+    "released": "released without a change",
+}
 WRITE_OFF_REASONS = ("Contracted rate", "Courtesy", "Duplicate charge", "Small balance", "Timely filing")
 
 
@@ -53,11 +60,11 @@ def reason_words(code: str) -> str:
 
 
 def act_by(held_on: date, holidays: Collection[date]) -> date:
-    """The last of the business days that staff have."""
+    """The date ACT_WITHIN business days after `held_on`: the last that staff have (BX-06)."""
     day, left = held_on, ACT_WITHIN
     while left:
         day += timedelta(days=1)
-        left -= day.weekday() < 5 and day not in holidays
+        left -= _is_business_day(day, holidays)
     return day
 
 
@@ -66,7 +73,11 @@ def business_days_left(today: date, due: date, holidays: Collection[date]) -> in
     if due < today:
         return (due - today).days
     days = (today + timedelta(days=n) for n in range(1, (due - today).days + 1))
-    return sum(day.weekday() < 5 and day not in holidays for day in days)
+    return sum(_is_business_day(day, holidays) for day in days)
+
+
+def _is_business_day(day: date, holidays: Collection[date]) -> bool:
+    return day.weekday() < 5 and day not in holidays
 
 
 def pm_hold(marks: Marks, version: int) -> bool | None:
@@ -98,3 +109,12 @@ def check_write_off(asked_cents: int, reason: str, open_cents: int) -> None:
         raise Refused(f"Choose a reason for the write-off: {', '.join(WRITE_OFF_REASONS)}")
     if asked_cents > open_cents:
         raise Refused("The write-off is more than what is left of the claim")
+
+
+def outcome_of(changed: bool, written_off: bool, disputed: bool) -> RedropOutcome:
+    """How a re-drop ended the case, by the strongest thing that was done."""
+    if changed:
+        return "corrected"
+    if written_off:
+        return "written_off"
+    return "answered" if disputed else "released"

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,11 +11,9 @@ from services.invoicing.store import disputes, invoices
 from services.invoicing.store.disputes import Dispute
 from services.invoicing.store.practices import Practice
 from shared import outbox
-from shared.events.invoicing import DISPUTE_STATE, DisputeState
+from shared.events.invoicing import DISPUTE_STATE, DisputeOutcome, DisputeState
 from shared.events.portal import DisputeSubmitted
 from shared.outbox import Outgoing
-
-Outcome = Literal["corrected", "written_off", "answered", "released", "not_applicable"]
 
 
 async def publish_dispute(tx: AsyncConnection, now: datetime, dispute: Dispute, done: Settled, trace: str | None) -> None:
@@ -34,7 +31,7 @@ async def publish_dispute(tx: AsyncConnection, now: datetime, dispute: Dispute, 
 
 
 async def close_dispute(
-    tx: AsyncConnection, now: datetime, dispute: Dispute, outcome: Outcome, today: date, answer: str, done: Settled, trace: str | None
+    tx: AsyncConnection, now: datetime, dispute: Dispute, outcome: DisputeOutcome, today: date, answer: str, done: Settled, trace: str | None
 ) -> None:
     """Ends a case with its outcome and the answer to the employer."""
     state = replace(dispute.state, status="closed", outcome=outcome, closed_on=today)

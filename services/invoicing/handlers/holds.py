@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -182,12 +181,12 @@ async def _release(
     found = await _correct(tx, now, key, before, decision, who)
     write_offs = await _write_offs(tx, now, key, found, decision, who)
     disputed = [hold.dispute_id for hold in closing if hold.dispute_id]
-    outcome = outcome_of(found is not before, bool(write_offs), bool(disputed))
+    outcome = rules.outcome_of(found is not before, bool(write_offs), bool(disputed))
     on = practice.today(now) + timedelta(days=1)
     again = len(closing) == len(holds) and await invoices.live_line(tx, key) is not None
     if again:
         await claims.set_redrop(tx, [key], Redrop(content(found.claim), tuple(each.write_off_id for each in write_offs), on))
-    words = f"Re-dropped: {OUTCOME_WORDS[outcome]}" + (f". Answer: {decision.answer.strip()}" if decision.answer.strip() else "")
+    words = f"Re-dropped: {rules.OUTCOME_WORDS[outcome]}" + (f". Answer: {decision.answer.strip()}" if decision.answer.strip() else "")
     await claims.add_note(tx, key, ids.new(), now, who, words, "HOLD → DROP")
     body = ClaimRedropped(
         practice_id=key[0],
@@ -222,23 +221,3 @@ async def _write_offs(tx: AsyncConnection, now: datetime, key: Key, found: Found
         await claims.add_note(tx, key, ids.new(), now, who, f"Write-off of {usd(amount)}: {reason}")
         asked.append(each)
     return asked
-
-
-Outcome = Literal["corrected", "written_off", "answered", "released"]
-OUTCOME_WORDS: dict[str, str] = {
-    "corrected": "charges corrected",
-    "written_off": "written off",
-    "answered": "answered without a change",
-    "released": "released without a change",
-}
-
-
-def outcome_of(changed: bool, written_off: bool, disputed: bool) -> Outcome:
-    """How a re-drop ended the case, by the strongest thing that was done."""
-    if changed:
-        return "corrected"
-    if written_off:
-        return "written_off"
-    return "answered" if disputed else "released"
-
-

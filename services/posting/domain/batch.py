@@ -1,6 +1,6 @@
 """Deposit and payment batches (RP-01, RP-02, RP-07, RP-20). Pure rules."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -72,18 +72,15 @@ class Summary:
 
 
 def check_deposit(
-    amount_cents: int, targets_cents: Sequence[int], bank_account_id: str | None, accounts: Collection[str], deposit_date: date, today: date
+    amount_cents: int, target_cents: int, bank_account_id: str | None, accounts: Collection[str], deposit_date: date, today: date
 ) -> None:
-    """Raises NotBalanced unless the deposit equals the sum of its payment batches' targets and names where the money is (RP-01).
+    """Raises NotBalanced unless the deposit equals the target of its payment batch and names where the money is (RP-01).
 
     `accounts` are the practice's bank accounts.
     """
-    total = sum(targets_cents)
-    if not targets_cents:
-        raise NotBalanced("A deposit is made together with at least one payment batch")
-    if amount_cents != total:
-        words = f"Not saved yet. The targets add up to {usd(total)}; the deposit is {usd(amount_cents)}."
-        raise NotBalanced(f"{words} Add payment batches for {usd(amount_cents - total)} or change the deposit amount")
+    if amount_cents != target_cents:
+        words = f"Not saved yet. The target of the payment batch is {usd(target_cents)}; the deposit is {usd(amount_cents)}."
+        raise NotBalanced(f"{words} They have to be the same")
     if amount_cents and not bank_account_id:
         raise NotBalanced("Choose the bank account. UNKNOWN is for a deposit of 0.00 only", "account")
     if bank_account_id and bank_account_id not in accounts:
