@@ -7,14 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import itsdangerous
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from shared.http import PROGRAMS, Problem, SeeOther, for_program, guard
+from shared.http import PROGRAMS, Problem, SeeOther, for_program, guard, way_back
 from shared.oidc import BadToken, Provider, ProviderTrouble
 from shared.web import Web, set_cookie, use
 from shared.web.areas import areas
@@ -108,7 +107,7 @@ async def _who(request: Request) -> Staff:
     if who is None:
         if for_program(request):
             raise Problem(401, "Please sign in", "Send a bearer token of the provider.", headers={"WWW-Authenticate": "Bearer"})
-        raise SeeOther(f"/staff/sign-in?next={_way_back(request)}")
+        raise SeeOther(f"/staff/sign-in?next={way_back(request, '/staff')}")
     if not request.url.path.startswith(PROGRAMS):  # a page is a page, also for a program that asks for it
         await _dress(request, auth, who)
     return who
@@ -180,12 +179,6 @@ def _who_could(who: Staff, permission: str) -> str:
         return f"The scope {permission} is needed."
     holders = [role for role, permissions in ROLES.items() if permission in permissions]
     return f"You are signed in as {role_words(who.roles)}. This is for: {role_words(holders) or 'nobody yet'}."
-
-
-def _way_back(request: Request) -> str:
-    """The page to come back to after signing in: this one, or for a form the page it stood on."""
-    page = request.url if request.method == "GET" else urlsplit(request.headers.get("referer", "/staff"))
-    return quote(f"{page.path}?{page.query}" if page.query else page.path, safe="/")
 
 
 async def _dress(request: Request, auth: Auth, who: Staff) -> None:

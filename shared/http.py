@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -104,6 +104,12 @@ def for_program(request: Request) -> bool:
     """Whether the asker reads JSON rather than pages."""
     accepted = request.headers.get("accept", "")
     return request.url.path.startswith(PROGRAMS) or ("json" in accepted and "text/html" not in accepted)
+
+
+def way_back(request: Request, home: str) -> str:
+    """This page, or for a form the page it stood on (`home` where that is unknown), as a query value."""
+    page = request.url if request.method == "GET" else urlsplit(request.headers.get("referer", home))
+    return quote(f"{page.path}?{page.query}" if page.query else page.path, safe="/")
 
 
 async def answer_problem(request: Request, problem: Problem) -> Response:

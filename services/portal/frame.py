@@ -5,14 +5,24 @@ from typing import Any
 from fastapi import Request
 from sqlalchemy import text
 
-from services.portal.identity.here import CHOOSE, HOME, Here
-from shared.http import Problem
+from services.portal.identity import sessions
+from services.portal.identity.gates import gates_of
+from services.portal.identity.here import CHOOSE, HOME, LOG_OUT, LOGIN, STAY, Here
+from services.portal.identity.sessions import Session
+from shared.http import Problem, way_back
 from shared.service import Service
 from shared.web import use
 from shared.web.brand import Colours
-from shared.web.frame import Link, Visitor
+from shared.web.frame import Idle, Link, Visitor
+from shared.web.show import moment
 
 NAV = (Link("Home", HOME), Link("Payments", "/employerportal/payments"), Link("Help", "/employerportal/help"))
+MENU = (
+    Link("Profile", "/employerportal/profile"),
+    Link("Security", "/employerportal/security"),
+    Link("Sessions and devices", "/employerportal/sessions"),
+    Link("Log out", LOG_OUT, post=True),
+)
 CART = "/employerportal/cart"
 KEPT = "Your cart is kept."
 _FRAME = text(
@@ -30,9 +40,6 @@ _FRAME = text(
 
 async def dress(request: Request, here: Here) -> None:
     """Sets the frame around whatever page answers this request."""
-    # The session's guard dresses its pages, so its module imports this one.
-    from services.portal.identity.session import MENU, idle
-
     service: Service = request.app.state.service
     async with service.app.begin(here.practice_id) as tx:
         names = {"practice_id": here.practice_id, "account_id": here.account_id, "person_id": here.person_id}
@@ -52,7 +59,7 @@ async def dress(request: Request, here: Here) -> None:
             account=row.account,
             switch=CHOOSE if row.accounts > 1 else "",
             cart=cart,
-            idle=idle(request, row.practice["zone"], KEPT) if session else None,
+            idle=_idle(request, session, row.practice["zone"]) if session else None,
         ),
     )
 
@@ -71,3 +78,15 @@ def visitor(practice: dict[str, Any], **around: Any) -> Visitor:
         hours=practice["hours"],
         **around,
     )
+
+
+def _idle(request: Request, session: Session, zone: str) -> Idle:
+    """The warning of the page around this request: 2 minutes before the session ends, by idleness or by its age."""
+    gates = gates_of(request.app.state.service)
+    now = gates.clock.system()
+    end = min(now + gates.limits.idle, session.began_at + gates.limits.absolute)
+    seconds = max(0, int((end - now).total_seconds()))
+    before = int(sessions.WARNED.total_seconds())
+    leave = f"{LOGIN}?next={way_back(request, HOME)}&ended=yes"
+    at = moment(end, zone).split(", ")[-1]
+    return Idle(warn=max(0, seconds - before), end=seconds, stay=STAY, leave=leave, log_out=LOG_OUT, ends=at, kept=KEPT)

@@ -11,7 +11,7 @@ from services.portal.checkout.states import LIVE, Attempt
 from services.portal.checkout.words import ENDINGS, many
 from services.portal.frame import CART
 from services.portal.identity.here import HOME, Here
-from services.portal.identity.session import signed_in
+from services.portal.identity.session import own_page, signed_in
 from services.portal.invoices import words
 from services.portal.roles import must_pay
 from shared import ids
@@ -38,7 +38,7 @@ def make_router(service: Service, till: Checkout, portal_url: str) -> APIRouter:
         async with service.app.begin(here.practice_id) as tx:
             await must_pay(tx, here)
             added = await cart.add(tx, here, chosen)
-        back = _own(back)
+        back = own_page(back)
         if not chosen:
             return redirect(request, back, "Nothing chosen.", "Tick the invoices first, then add them.", kind="info")
         if added < len(chosen):
@@ -50,7 +50,7 @@ def make_router(service: Service, till: Checkout, portal_url: str) -> APIRouter:
     async def remove(request: Request, here: Person, invoice: Annotated[list[str], Form()] = [], only: Text = "", back: Text = "") -> Response:  # noqa: B006
         async with service.app.begin(here.practice_id) as tx:
             removed = await cart.remove(tx, here, [only] if only else invoice[: cart.LARGEST])
-        return redirect(request, _own(back), "Removed." if removed else "", f"{plural(removed, 'invoice')} left your cart.")
+        return redirect(request, own_page(back), "Removed." if removed else "", f"{plural(removed, 'invoice')} left your cart.")
 
     @router.get("/employerportal/cart")
     async def show_cart(request: Request, here: Person) -> Response:
@@ -150,8 +150,3 @@ def make_router(service: Service, till: Checkout, portal_url: str) -> APIRouter:
 
 def _return(portal_url: str, attempt_id: str) -> str:
     return f"{portal_url.rstrip('/')}/employerportal/pay/{quote(attempt_id)}"
-
-
-def _own(back: str) -> str:
-    """Where a form stood, if that is a page of ours."""
-    return back if back.startswith("/employerportal/") and "\\" not in back else HOME

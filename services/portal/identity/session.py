@@ -1,7 +1,6 @@
 """The guards of the employers' pages: who has logged in, and for which account they are here."""
 
 from typing import Annotated, cast
-from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from sqlalchemy import select
@@ -12,19 +11,11 @@ from services.portal.identity import sessions
 from services.portal.identity.gates import gates_of
 from services.portal.identity.here import CHOOSE, HOME, LOG_OUT, LOGIN, STAY, Here, Role
 from services.portal.identity.sessions import Session
-from shared.http import Problem, SeeOther, for_program, guard
+from shared.http import Problem, SeeOther, for_program, guard, way_back
 from shared.service import Service
 from shared.web import set_cookie
-from shared.web.frame import Idle, Link
-from shared.web.show import moment
 
 COOKIE = "portal_session"
-MENU = (
-    Link("Profile", "/employerportal/profile"),
-    Link("Security", "/employerportal/security"),
-    Link("Sessions and devices", "/employerportal/sessions"),
-    Link("Log out", LOG_OUT, post=True),
-)
 
 
 @guard("any logged-in employer")
@@ -38,7 +29,7 @@ async def logged_in(request: Request) -> Session:
         if for_program(request):
             raise Problem(401, "Please log in")
         ended = "&ended=yes" if token else ""
-        raise SeeOther(f"{LOGIN}?next={way_back(request)}{ended}")
+        raise SeeOther(f"{LOGIN}?next={way_back(request, HOME)}{ended}")
     request.state.session = session
     return session
 
@@ -48,7 +39,7 @@ async def signed_in(request: Request, session: Annotated[Session, Depends(logged
     """Who is here, for which account. Without a chosen account, or after access to it was revoked, on to the choice of one."""
     service: Service = request.app.state.service
     if session.practice_id is None or session.account_id is None:
-        raise SeeOther(f"{CHOOSE}?next={way_back(request)}")
+        raise SeeOther(f"{CHOOSE}?next={way_back(request, HOME)}")
     async with service.app.begin(session.practice_id) as tx:
         wanted = select(contacts.c.role).where(contacts.c.practice_id == session.practice_id, contacts.c.contact_id == session.contact_id)
         role = (await tx.execute(wanted)).scalar_one()
@@ -67,19 +58,6 @@ async def signed_in(request: Request, session: Annotated[Session, Depends(logged
     return here
 
 
-def idle(request: Request, zone: str, kept: str = "") -> Idle:
-    """The warning of the page around this request: 2 minutes before the session ends, by idleness or by its age."""
-    session: Session = request.state.session
-    gates = gates_of(request.app.state.service)
-    now = gates.clock.system()
-    end = min(now + gates.limits.idle, session.began_at + gates.limits.absolute)
-    seconds = max(0, int((end - now).total_seconds()))
-    before = int(sessions.WARNED.total_seconds())
-    leave = f"{LOGIN}?next={way_back(request)}&ended=yes"
-    at = moment(end, zone).split(", ")[-1]
-    return Idle(warn=max(0, seconds - before), end=seconds, stay=STAY, leave=leave, log_out=LOG_OUT, ends=at, kept=kept)
-
-
 def keep(request: Request, token: str) -> None:
     """Gives the browser its session, until it is closed."""
     set_cookie(request, COOKIE, token)
@@ -90,12 +68,6 @@ def forget(request: Request) -> None:
 
 
 def own_page(address: str) -> str:
-    """The address if it is a page of the employers' portal, else home: nobody is led elsewhere after a log-in."""
+    """The address if it is a page of the employers' portal, else home: nobody is led elsewhere from here."""
     inside = address.startswith(HOME) and not address.startswith((LOGIN, LOG_OUT, STAY)) and ".." not in address and "\\" not in address
     return address if inside else HOME
-
-
-def way_back(request: Request) -> str:
-    """This page, or for a form the page it stood on, as a query value."""
-    page = request.url if request.method == "GET" else urlsplit(request.headers.get("referer", HOME))
-    return quote(f"{page.path}?{page.query}" if page.query else page.path, safe="/")
