@@ -75,7 +75,9 @@ def _as_json_schema(node: Any) -> None:
 def application(service: str) -> Any:
     """A service put together, without starting it."""
     os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
-    return import_module(f"services.{service}.main").build()
+    app = import_module(f"services.{service}.main").build()
+    app.version = asyncapi.VERSION
+    return app
 
 
 def groups(service: str) -> dict[str, list[str]]:
