@@ -36,6 +36,8 @@ NAMING = {
 }
 SERVICES = Path(__file__).parents[1] / "services"
 ROLES = ("owner", "app", "worker")
+# What answers to people do in tables of the ground; the others hold messages of all practices and are the worker's alone.
+APP_MAY = {"outbox": "INSERT", "idempotency": "SELECT, INSERT, UPDATE", "timers": "SELECT, INSERT, UPDATE, DELETE"}
 MIGRATION_WAITS = "3s"  # for a table in use; meanwhile everybody else who wants that table waits too
 # Connection, transaction rollback, resources, operator intervention, system: the database's trouble, not the record's.
 _PASSING_STATES = re.compile(r"^(08|40|53|57|58)|^(55P03|25006)$")
@@ -243,6 +245,10 @@ async def secure(owner_url: str, service: str, platform: Collection[str], append
         async with owner.transaction():
             await owner.execute(f'GRANT USAGE ON SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{service}_app", "{service}_worker"')
+            for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)", [*TECHNICAL.tables]):
+                await owner.execute(f'REVOKE ALL ON "{table}" FROM "{service}_app"')
+                if table in APP_MAY:
+                    await owner.execute(f'GRANT {APP_MAY[table]} ON "{table}" TO "{service}_app"')
             await owner.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{service}_app", "{service}_worker"')
             for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)", append_only):

@@ -168,6 +168,27 @@ async def test_every_table_of_a_service_is_of_one_practice_and_guarded_unless_it
     assert [row["relname"] for row in guarded if row["closed"] and row["key"][0] != "practice_id"] == []
 
 
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.req("PF-01")
+async def test_who_answers_people_reads_no_messages_of_all_practices(postgres: Server, service: str) -> None:
+    await postgres.migrated(service)
+    connection = await asyncpg.connect(asyncpg_url(postgres.urls(service).admin))
+    try:
+        granted = await connection.fetch(
+            "SELECT table_name, array_agg(privilege_type::text ORDER BY privilege_type) AS may FROM information_schema.role_table_grants"
+            " WHERE grantee = $1 AND table_name = ANY($2) GROUP BY table_name",
+            f"{service}_app",
+            [*TECHNICAL.tables],
+        )
+    finally:
+        await connection.close()
+    assert {row["table_name"]: row["may"] for row in granted} == {
+        "outbox": ["INSERT"],
+        "idempotency": ["INSERT", "SELECT", "UPDATE"],
+        "timers": ["DELETE", "INSERT", "SELECT", "UPDATE"],
+    }
+
+
 async def test_the_drivers_own_statements_belong_to_the_transaction(base: Base) -> None:
     with pytest.raises(ZeroDivisionError):
         async with base.worker.begin() as tx:
