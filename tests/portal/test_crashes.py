@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from services.portal.checkout import pay
 from services.portal.checkout.jobs import ask_due
 from services.portal.checkout.pay import Checkout, pause
 from services.portal.checkout.states import TRANSITIONS, Attempt, BadMove, move
-from shared import timers
+from shared import ids, timers
 from shared.events.portal import PAYMENT_CAPTURED, PAYMENT_FAILED
 from shared.gateway import Answer, Card, SandboxGateway, Unknown
-from tests.portal.conftest import PAULA, Portal, authorised, words
+from tests.portal.conftest import PAULA, Portal, authorised, enter_card, words
 from tests.portal.made import invoice
 
 
@@ -247,3 +248,56 @@ def test_only_listed_moves_are_made():
 async def test_the_database_knows_the_same_states(portal: Portal):
     check = await portal.value("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ck_attempts_state_known'")
     assert {state.value for state in Attempt} == {part.split("'")[1] for part in check.split("ARRAY[")[1].split("]")[0].split(",")}
+
+
+@pytest.mark.req("EP-13")
+async def test_an_authorisation_of_another_amount_is_let_go_and_never_captured(portal: Portal):
+    await portal.show(invoice())
+    once = ids.new()
+    attempt_id = ids.derived("attempt", "7", PAULA.person_id, once)
+    page = await portal.gateway.start(attempt_id, 99, f"http://portal.test/employerportal/pay/{attempt_id}", "", pay.BRANDS)
+    async with portal.browser() as browser:
+        await browser.post("/employerportal/cart/add", data={"only": "i1"})
+        assert (await browser.post("/employerportal/cart/pay", data={"once": once})).headers["location"] == page
+        said = words(await browser.get(await enter_card(page)))
+        assert "The card processor answered with another amount Nothing was charged" in said
+        await browser.post(f"/employerportal/pay/{attempt_id}/confirm")
+    await run_job(portal)
+    assert (await portal.gateway.ask(attempt_id)).state == "released" and await portal.taken() == []
+
+
+@pytest.mark.req("EP-13", "EP-14")
+async def test_a_capture_of_another_amount_is_no_payment_but_a_doubt_that_staff_see_until_it_was_given_back(
+    portal: Portal, caplog: pytest.LogCaptureFixture
+):
+    await portal.show(invoice())
+    attempt_id = await authorised(portal, "i1")
+    await portal.gateway.capture(attempt_id, 99)
+    took = "The card processor took $0.99 instead of $165.00"
+    async with portal.browser() as browser, staff(portal) as desk:
+        await browser.post(f"/employerportal/pay/{attempt_id}/confirm")
+        for _ in range(2):
+            await run_job(portal)
+            for path in (f"pay/{attempt_id}", "payments"):
+                assert took in words(await browser.get(f"/employerportal/{path}"))
+            assert "Pending" in words(await browser.get("/employerportal/invoices/i1"))
+            assert took in words(await desk.get("/staff/7/accounts/a1/contacts"))
+        assert await portal.value("SELECT state FROM attempts") == "unknown"
+        assert await portal.said(PAYMENT_CAPTURED) == [] and await portal.rows("SELECT 1 FROM payments") == []
+        assert caplog.text.count(took) == 1, "told once"
+        await portal.gateway.refund(attempt_id, "back", 99)
+        await run_job(portal)
+        assert "and gave it back. Your invoices can be paid again." in words(await browser.get(f"/employerportal/pay/{attempt_id}"))
+        assert took not in words(await desk.get("/staff/7/accounts/a1/contacts"))
+    assert [each.payment_id for each in await portal.said(PAYMENT_FAILED)] == [attempt_id]
+    again = await authorised(portal, "i1")
+    assert (await pay.confirm(portal.till, "7", again)).state == Attempt.CAPTURED
+
+
+def staff(portal: Portal) -> httpx.AsyncClient:
+    """A browser in which somebody of the staff has signed in."""
+    person = {"sub": "dokafor", "name": "dokafor", "preferred_username": "dokafor", "roles": ["billing_admin"], "practices": "*"}
+    client = portal.browser()
+    session = person | {"began": int(datetime.now(UTC).timestamp())}
+    client.cookies.set("portal_staff", str(portal.web.state.web.signer("staff").dumps(session)))
+    return client

@@ -29,7 +29,7 @@ def record(number: int) -> str:
 
 
 async def keep(tx: AsyncConnection, attempt: Any, answer: Answer, clock: Clock) -> None:
-    """Turns a live attempt, whose row is locked, into a payment; the fact continues the current span."""
+    """Turns a live attempt, whose row is locked and of which just its amount was taken, into a payment; the fact continues the current span."""
     key = attempt.practice_id, attempt.attempt_id
     practice, account_name = await _names(tx, attempt)
     at = clock.business()
@@ -47,7 +47,7 @@ async def keep(tx: AsyncConnection, attempt: Any, answer: Answer, clock: Clock) 
             "record_no": number,
             "account_id": attempt.account_id,
             "payer_name": attempt.payer_name,
-            "amount_cents": answer.captured_cents or attempt.amount_cents,
+            "amount_cents": attempt.amount_cents,
             "captured_at": at,
             "local_date": on,
             "card_brand": card.brand,
@@ -101,7 +101,7 @@ def _facts(
             parts=len(parts),
             account_id=attempt.account_id,
             contact_id=attempt.contact_id,
-            amount_cents=answer.captured_cents or attempt.amount_cents,
+            amount_cents=attempt.amount_cents,
             captured_at=at,
             local_date=on,
             record_number=number,

@@ -4,6 +4,7 @@ The gateway is never called inside a transaction. Before a call the attempt's ro
 answer is stored by whoever has it: the request that called, or the job that asks. Each step can be repeated.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,9 @@ from shared.db import Database
 from shared.events.portal import PAYMENT_FAILED, PaymentFailed
 from shared.gateway import Answer, Gateway, Unknown
 from shared.outbox import Outgoing
+from shared.web.show import dollars
+
+log = logging.getLogger(__name__)
 
 BRANDS = ("VI", "MC", "DS")
 UNCONFIRMED = timedelta(minutes=30)  # then an authorisation is let go
@@ -108,6 +112,8 @@ async def _authorised(tx: AsyncConnection, attempt: Any, answer: Answer, clock: 
         await store.note(tx, attempt, card_brand=answer.card.brand, card_last4=answer.card.last4)
     if answer.state == "authorised" and (answer.card is None or answer.card.brand not in BRANDS):
         await _let_go(tx, attempt, clock.system(), "brand")
+    elif answer.state == "authorised" and answer.amount_cents != attempt.amount_cents:
+        await _let_go(tx, attempt, clock.system(), "amount")
     elif answer.state == "authorised":
         await store.to(tx, attempt, Attempt.READY, authorization_number=answer.authorization_number, processor_ref=answer.processor_ref)
     elif answer.state == "declined":
@@ -158,15 +164,19 @@ async def settle(till: Checkout, practice_id: str, attempt_id: str, answer: Answ
     async with till.db.begin(practice_id) as tx:
         attempt = await store.find(tx, practice_id, attempt_id, lock=True)
         if attempt.state in LIVE:
-            if answer and answer.state in ("captured", "refunded"):
+            if answer and answer.state in ("captured", "refunded") and answer.captured_cents == attempt.amount_cents:
                 links = await store.traces_of(tx, practice_id, attempt_id)
                 with telemetry.span("payment captured", parent=attempt.trace, links=links):  # a trace of its own, with the claims' linked
                     await captured.keep(tx, attempt, answer, till.clock)
             elif answer and answer.state in ("declined", "released"):
                 await _fail(tx, attempt, answer.state, answer.decline.words if answer.decline else None, till.clock)
+            elif answer and answer.state == "refunded":
+                await _fail(tx, attempt, "returned", None, till.clock)
             else:
                 again = till.clock.system() + pause(attempt.tries)
                 await store.note(tx, attempt, next_ask_at=again, tries=attempt.tries + 1)
+                if answer and answer.state == "captured":
+                    await _differs(tx, attempt, answer.captured_cents)
                 if attempt.state == Attempt.SUBMITTED:
                     await store.to(tx, attempt, Attempt.UNKNOWN)
         elif attempt.state == Attempt.RELEASING:
@@ -175,6 +185,14 @@ async def settle(till: Checkout, practice_id: str, attempt_id: str, answer: Answ
             else:
                 await store.note(tx, attempt, next_ask_at=till.clock.system() + pause(attempt.tries), tries=attempt.tries + 1)
         return await store.find(tx, practice_id, attempt_id)
+
+
+async def _differs(tx: AsyncConnection, attempt: Any, taken_cents: int) -> None:
+    """Another amount was taken than was asked for: no payment, but a doubt of which staff are told, until the processor gave it back."""
+    words = f"The card processor took {dollars(taken_cents)} instead of {dollars(attempt.amount_cents)}"
+    if attempt.words != words:
+        log.error("payment %s: %s", attempt.attempt_id, words)
+        await store.note(tx, attempt, reason="amount", words=words)
 
 
 def pause(tries: int) -> timedelta:

@@ -33,7 +33,7 @@ _LIST = (
     " WHERE p.practice_id = :practice_id AND p.account_id = :account_id"
 )
 _DOUBT = text(
-    "SELECT attempt_id, person_id, payer_name, amount_cents, submitted_business_at FROM attempts"
+    "SELECT attempt_id, person_id, payer_name, amount_cents, submitted_business_at, words FROM attempts"
     " WHERE practice_id = :practice_id AND account_id = :account_id AND state IN ('submitted', 'unknown') ORDER BY submitted_at LIMIT 20"
 )
 

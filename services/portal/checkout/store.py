@@ -133,6 +133,13 @@ async def due(tx: AsyncConnection, now: datetime, limit: int) -> Sequence[Any]:
     return (await tx.execute(found.order_by(attempts.c.next_ask_at).limit(limit))).all()
 
 
+async def of_another_amount(tx: AsyncConnection, practice_id: str, account_id: str) -> Sequence[Any]:
+    """Attempts of an account for which another amount was taken than asked; staff clear them up with the processor."""
+    mine = attempts.c.practice_id == practice_id, attempts.c.account_id == account_id
+    found = select(attempts).where(*mine, attempts.c.state == Attempt.UNKNOWN.value, attempts.c.reason == "amount")
+    return (await tx.execute(found.order_by(attempts.c.submitted_at))).all()
+
+
 async def record_number(tx: AsyncConnection, practice_id: str) -> int:
     """The practice's next record number. Its row stays locked until the payment commits, so that there are no gaps."""
     return int((await tx.execute(_NEXT_NUMBER, {"practice_id": practice_id})).scalar_one())

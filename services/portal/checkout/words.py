@@ -6,6 +6,8 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 ENDINGS = {
     "declined": ("The card was declined", "Nothing was charged. Try another card, or call the number on the back of this one."),
     "brand": ("We cannot take this card", "We accept Visa, Mastercard and Discover. Nothing was charged."),
+    "amount": ("The card processor answered with another amount", "Nothing was charged: the card is let go. Please try again from your cart."),
+    "returned": ("The payment was given back", "The card processor took another amount, and gave it back. Your invoices can be paid again."),
     "released": ("The payment did not go through", "The card processor confirmed that nothing was charged. Your invoices can be paid again."),
     "changed": ("Something changed while you paid", "Nothing was charged. Please look at your cart again."),
     "cancelled": ("You cancelled this payment", "Nothing was charged. Your cart is kept."),

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.portal.checkout import store as payments
 from services.portal.contacts import access, show, store
 from services.portal.contacts.forms import ROLES, values_of, wanted
 from services.portal.contacts.show import Account
@@ -55,6 +56,7 @@ def make_router(service: Service) -> APIRouter:
         async with service.app.begin(practice_id) as tx:
             account = await known(tx, practice_id, account_id)
             rows = await show.rows(tx, practice_id, account_id, account.home.zone)
+            differing = await payments.of_another_amount(tx, practice_id, account_id)
         at = f"{invoicing}/staff/{practice_id}/accounts"
         own = f"/staff/{practice_id}/accounts/{account_id}/contacts"
         base = f"{at}/{account_id}"
@@ -66,6 +68,7 @@ def make_router(service: Service) -> APIRouter:
             where="Accounts",
             account=account,
             rows=rows,
+            differing=differing,
             missing=[(each.contact.name, each.missing) for each in rows if each.missing],
             back=(at, "Accounts"),
             tabs=tabs if invoicing else tabs[2:3],
