@@ -128,6 +128,7 @@ FLOWS: dict[str, Flow] = {
         threads=((("proceed", "Paula"), ("confirm", "Paula", "late"), *RETRIED), (*LEE_PAYS, *RETRIED), (("check", "c1", 10000),)),
         seldom=MONEY,
     ),
+    "two people and a check of all": Flow(start=ONE, threads=(PAULA_PAYS, (("check", "c1", 10000),), LEE_PAYS), seldom=MONEY),
     "two people, a call lost": Flow(
         start=BILLED,
         threads=(

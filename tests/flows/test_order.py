@@ -35,6 +35,7 @@ PROVES = {
     "pay for two payer ids": ("EP-01: all but send corrected invoices", "EP-13", "EP-21: posted with no hand, the invoice closes"),
     "pay in parts": ("EP-13", "EP-21: posted with no hand, the invoice closes"),
     "two people, a call late": ("EP-13", "EP-14"),
+    "two people and a check of all": ("EP-13", "EP-14"),
     "two people, a call lost": ("EP-13", "EP-14"),
     "two people, a call refused": ("EP-13", "EP-14"),
     "paid before posting has the version": ("EP-21: posted with no hand, the invoice closes",),

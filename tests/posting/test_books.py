@@ -72,6 +72,16 @@ async def test_money_beyond_the_balance_is_credit_of_its_payer(posting: Posting)
     assert await posting.ledger_total() == {"cash": 200, "revenue": -100, "credit": -100}
 
 
+@pytest.mark.req("EP-14")
+async def test_money_that_is_all_credit_names_the_balances_that_left_nothing_to_pay(posting: Posting) -> None:
+    await posting.give(CLAIM_BILLED, billed("c1"))
+    await posting.give(PAYMENT_CAPTURED, captured("p1", {"c1": 100}))
+    paid = await balances(posting)
+    await posting.give(PAYMENT_CAPTURED, captured("p2", {"c1": 100}))
+    [share] = (await posting.newest(PAYMENT_STATE))["7/p2"].claims
+    assert (share.applied_cents, share.balances_version) == (0, paid.version) and await balances(posting) == paid
+
+
 async def test_a_void_after_payment_turns_the_money_into_credit_and_names_the_new_version(posting: Posting) -> None:
     await posting.give(CLAIM_BILLED, billed("c1"))
     await posting.give(PAYMENT_CAPTURED, captured("p1", {"c1": 100}))

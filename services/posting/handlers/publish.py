@@ -48,12 +48,15 @@ async def close_books(tx: AsyncConnection, books: Books, now: datetime) -> None:
 
 
 def _update_shares(books: Books, changed: Sequence[Key]) -> None:
-    """`balances_version` moves only when that payment's part of the claim changed (events: a message names what it contains)."""
+    """`balances_version` moves only when that payment's part of the claim changed (events: a message names what it contains).
+
+    Money that is all credit changes no claim; it names the version that left nothing to pay, so that nobody takes it for posted before that.
+    """
     for payment_key, found in books.shares.items():
         stored = books.stored_shares.get(payment_key, {})
         for claim_id, share in found.items():
             key = payment_key[0], claim_id
-            if key not in changed:
+            if key not in changed and share == stored.get(claim_id):
                 continue
             applied = books.claims[key].paid_by(payment_key[1])
             if applied != share.applied_cents or share != stored.get(claim_id):
