@@ -47,9 +47,10 @@ class Line(BaseModel):
 
 
 class NewPayment(BaseModel):
-    """A payer's answer on one claim."""
+    """A payer's answer on one claim. `balances_version`: that of the balances it was read against; where they changed, nothing is posted."""
 
     claim_id: Id
+    balances_version: int | None = None
     lines: Annotated[list[Line], Field(min_length=1, max_length=500)]
 
 
@@ -93,7 +94,7 @@ def make_router(service: Service) -> APIRouter:
             if kept := await begin(tx, once):
                 return kept.response()
             try:
-                claim = await post_payment(tx, service.clock, practice_id, batch_id, body.claim_id, lines, who.user_name)
+                claim = await post_payment(tx, service.clock, practice_id, batch_id, body.claim_id, lines, who.user_name, body.balances_version)
             except Refused as error:
                 raise Problem(422, "This payment cannot be posted", str(error)) from error
             answer = {"claim_id": claim.claim_id, "open_cents": claim.open_cents, "patient_balance_cents": claim.patient_balance_cents}

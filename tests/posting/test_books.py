@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.posting import batches
 from services.posting.domain.batch import DepositType, NotBalanced, check_deposit
-from services.posting.domain.payment import LineAnswer
+from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
 from shared.events.ingress import CLAIM_BILLED, CLAIM_VOIDED
 from shared.events.invoicing import CLAIM_REDROPPED, ClaimRedropped, WriteOff
@@ -185,6 +185,34 @@ def test_a_deposit_is_of_the_last_year(day: date, words: str | None) -> None:
         check_deposit(100, 100, "b1", ["b1"], day, NOW.date())
 
 
+@pytest.mark.req("RP-05", part="one check with one payment batch")
+@pytest.mark.req("RP-26", part="the move to the next payer")
+async def test_an_answer_names_every_open_charge_and_is_not_posted_on_a_claim_that_changed(posting: Posting) -> None:
+    await posting.give(CLAIM_BILLED, billed("c1", 1, (100,), (INSURANCE, PATIENT)))
+    seen = (await balances(posting)).version
+    await posting.give(CLAIM_BILLED, billed("c1", 2, (100, 50), (INSURANCE, PATIENT)))
+    batch_id = await opened(posting, 30)
+    answer = [LineAnswer("c1-1", 30, 0)]
+    for refused, words in (((answer,), "Charge c1-2 is open too"), (([*answer, LineAnswer("c1-2", 0, 0)], seen), "has changed since")):
+        lines, *version = refused
+        with pytest.raises(Refused, match=words):
+            async with posting.app.begin("7") as tx:
+                await post_payment(tx, posting.clock, "7", batch_id, "c1", lines, "mchen", *version)
+    assert not (await balances(posting)).adjudicated
+    async with posting.app.begin("7") as tx:
+        await post_payment(tx, posting.clock, "7", batch_id, "c1", [*answer, LineAnswer("c1-2", 0, 0)], "mchen", (await balances(posting)).version)
+    assert (await balances(posting)).patient_balance_cents == 120
+
+
+async def opened(posting: Posting, cents: int) -> str:
+    """A deposit of one check; its open payment batch."""
+    async with posting.app.begin("7") as tx:
+        return await batches.create_deposit(
+            tx, "7", deposit_date=NOW.date(), today=NOW.date(), bank_account_id="b1", amount_cents=cents, kind=DepositType.CHECK, by_site=False,
+            notes="", target_cents=cents, check_number="1", user="mchen",
+        )  # fmt: skip
+
+
 @pytest.mark.req("RP-26", part="the move to the next payer")
 @pytest.mark.parametrize("insurances", ["II", "IJI", "IIJ"])
 async def test_a_payer_that_is_on_a_claim_twice_answers_once_and_the_rest_reaches_the_patient(posting: Posting, insurances: str) -> None:
@@ -192,11 +220,8 @@ async def test_a_payer_that_is_on_a_claim_twice_answers_once_and_the_rest_reache
     await posting.give(CLAIM_BILLED, billed("c1", 1, (100,), (*payers, replace(PATIENT, order=9))))
     each_once = sorted(set(insurances))
     for _ in each_once:
+        batch_id = await opened(posting, 30)
         async with posting.app.begin("7") as tx:
-            batch_id = await batches.create_deposit(
-                tx, "7", deposit_date=NOW.date(), today=NOW.date(), bank_account_id="b1", amount_cents=30, kind=DepositType.CHECK, by_site=False,
-                notes="", target_cents=30, check_number="1", user="mchen",
-            )  # fmt: skip
             await post_payment(tx, posting.clock, "7", batch_id, "c1", [LineAnswer("c1-1", 30, 0)], "mchen")
     one = await balances(posting)
     assert one.adjudicated and one.patient_balance_cents == 100 - 30 * len(each_once)

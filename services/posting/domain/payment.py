@@ -70,7 +70,8 @@ class LineAnswer:
 def post_remittance(claim: Claim, payer: Payer, lines: Sequence[LineAnswer], payment_id: str) -> tuple[Claim, list[Entry]]:
     """Posts a payer's answer by claim (RP-05); the payer's part is done, so what stays open moves to the next payer (RP-26).
 
-    Raises Refused where the payer is not the one asked, a charge is answered twice, or a line takes more than is open.
+    Raises Refused where the payer is not the one asked, a charge is answered twice, a line takes more than is open, or an open charge is
+    not answered: what nobody looked at would be the next payer's, in the end the patient's.
     """
     if claim.content is None or claim.current != payer:
         raise Refused("This claim is not with this payer now")
@@ -90,6 +91,9 @@ def post_remittance(claim: Claim, payer: Payer, lines: Sequence[LineAnswer], pay
             entries.append(
                 Entry(line.charge_id, payer, Kind.ADJUSTMENT, line.adjusted_cents, Account.ADJUSTMENTS, cause, None, line.group, line.code)
             )
+    for (charge_id, whose), column in claim.columns.items():
+        if whose == payer and column.balance_cents and charge_id not in answered:
+            raise Refused(f"Charge {charge_id} is open too. Say what was paid on it, 0.00 where it is nothing", charge_id)
     claim = post(claim, entries)
     following = next_payer(claim, payer)
     if following:

@@ -14,9 +14,19 @@ from shared.clock import Clock
 
 
 async def post_payment(
-    tx: AsyncConnection, clock: Clock, practice_id: str, batch_id: str, claim_id: str, lines: Sequence[LineAnswer], user: str
+    tx: AsyncConnection,
+    clock: Clock,
+    practice_id: str,
+    batch_id: str,
+    claim_id: str,
+    lines: Sequence[LineAnswer],
+    user: str,
+    seen: int | None = None,
 ) -> Claim:
-    """Posts what the payer asked now paid and adjusted; the rest moves to the next payer. Raises Refused in words."""
+    """Posts what the payer asked now paid and adjusted; the rest moves to the next payer. Raises Refused in words.
+
+    `seen` is the balances' version that the answer was read against: what changed since is looked at again first.
+    """
     batch = tables.payment_batches.c
     where = (batch.practice_id == practice_id, batch.batch_id == batch_id)
     key = practice_id, claim_id
@@ -28,6 +38,8 @@ async def post_payment(
     if found is None or found.state != "open" or found.route != "manual":
         raise Refused("This payment batch is not open for posting")
     claim = books.claims[key]
+    if seen is not None and seen != claim.version:
+        raise Refused("This claim has changed since you opened it. Look at what is open now, then post again")
     if claim.current is None or claim.current.kind == "patient":
         raise Refused("All payers before the patient have answered; post the patient's payment at the desk")
     cents = sum(line.paid_cents for line in lines)
