@@ -37,6 +37,18 @@ async def test_a_new_notice_names_what_is_owed_by_now_and_nothing_owed_is_no_not
 
 
 @pytest.mark.req("CF-06")
+async def test_what_is_owed_again_after_a_charge_was_withdrawn_gets_a_notice_of_its_own(desk: Contracts) -> None:
+    await signed(desk)
+    await desk.give(CLAIM_BALANCES, balances(3, 4200))
+    wake = await due(desk)
+    await desk.give(CLAIM_BALANCES, balances(4, 0))
+    await desk.give(CHARGE_DUE, wake)
+    assert [row.status for row in await charge_rows(desk)] == ["withdrawn"]
+    await desk.give(CLAIM_BALANCES, balances(5, 2500))
+    assert [each.noticed_cents for each in await desk.said(CHARGE_SCHEDULED)] == [4200, 2500]
+
+
+@pytest.mark.req("CF-06")
 async def test_the_last_charge_of_a_limit_withdraws_what_waits_beside_it(desk: Contracts) -> None:
     await signed(desk, limit=4200)
     await desk.give(CLAIM_BALANCES, balances(3, 1800, "c2"))

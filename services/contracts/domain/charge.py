@@ -90,10 +90,13 @@ def own_cents(balance: Balance, charges: Sequence[Taken]) -> int:
 
 
 def to_notice(balance: Balance, charges: Sequence[Taken], left_cents: int) -> int:
-    """What a new notice would name, 0 for none: one charge at a time; a later increase gets its own after the earlier was charged."""
+    """What a new notice would name, 0 for none: one charge at a time; a later increase gets its own after the earlier was charged or withdrawn.
+
+    A card that was declined for good is not asked again for the same adjudication.
+    """
     if balance.voided or not balance.adjudicated or any(c.status in BEFORE_THE_CALL | UNDER_WAY for c in charges):
         return 0
-    if any(c.adjudication_no == balance.adjudication_no and c.status is not S.CHARGED for c in charges):
+    if any(c.adjudication_no == balance.adjudication_no and c.status is S.FAILED for c in charges):
         return 0
     return max(0, min(balance.patient_cents - own_cents(balance, charges), left_cents))
 

@@ -32,7 +32,7 @@ def handlers(clock: Clock) -> tuple[Handler, Handler, Handler]:
             before = books.claims[key]
             content = content_of(message.body)
             claim, entries = rules.take(before, content)
-            if before.content and before.content.order == content.order and before.content != content:
+            if claim != before and before.content and before.content.order == content.order:
                 warnings.append(
                     parking.warning("posting", CLAIMS, message, "the same version came before with other content; the later one is taken")
                 )
