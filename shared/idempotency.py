@@ -1,6 +1,8 @@
 """Idempotency keys: the same request sent twice is answered twice and done once. The answer commits with its effect."""
 
 import hashlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, overload
@@ -11,6 +13,7 @@ from sqlalchemy import Column, DateTime, Integer, Table, Text, delete, func, ins
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import ids
 from shared.db import TECHNICAL, Database
 from shared.http import Problem
 
@@ -33,12 +36,23 @@ idempotency = Table(
 
 @dataclass(frozen=True)
 class Once:
-    """One request that must be done once. `body` is what was sent, byte for byte, empty for a form's button; `route` names the action."""
+    """One request that must be done once. `body` is what was sent, byte for byte; `route` names the action.
+
+    A person sees the last answer only, and what was done has to be in it: who presses a button twice `waits` for the first press.
+    """
 
     practice_id: str
     route: str
     key: str
     body: bytes
+    waits: bool = False
+
+
+class Reused(Problem):
+    """The key came before, with another body: 422 for a program; a page has words of its own for it."""
+
+    def __init__(self) -> None:
+        super().__init__(422, "This Idempotency-Key was used for something else", "Use a new key for a new request.")
 
 
 @dataclass(frozen=True)
@@ -72,16 +86,22 @@ async def once_of(request: Request, practice_id: str, route: str, *, required: b
     return None
 
 
+def pressed(practice_id: str, route: str, fields: Iterable[tuple[str, str]], sub: str) -> Once:
+    """A press of a form's button by this person. The field `once` is its key; without one each press is its own."""
+    sent = [(name, value) for name, value in fields if name != "once"]
+    key = dict(fields).get("once", "")[:LONGEST_KEY]
+    return Once(practice_id, route, key or ids.new(), json.dumps([sub, sent]).encode(), waits=True)
+
+
 async def begin(tx: AsyncConnection, once: Once) -> Answer | None:
     """First thing in the transaction. None: go on, then `finish`. An answer: give it again and change nothing.
 
-    Problem 422 when the key came with another body, 409 while the first request is still being worked on: in this transaction's
-    rival, or committed as begun but not finished yet (an unknown outcome that a job is settling). Who presses a form's button twice
-    waits for the rival instead: a person sees the last answer only, and what was done has to be in it.
+    Reused when the key came with another body; Problem 409 while the first request is still being worked on: in this transaction's
+    rival, unless it `waits` for that, or committed as begun but not finished yet (an unknown outcome that a job is settling).
     """
     place = hashlib.sha256("\0".join((once.practice_id, once.route, once.key)).encode()).digest()
     lock = int.from_bytes(place[:8], signed=True)
-    if not once.body:
+    if once.waits:
         await tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
     elif not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
         raise _running()
@@ -98,7 +118,7 @@ async def answered(tx: AsyncConnection, once: Once) -> Answer | None:
     if row is None:
         return None
     if row.body_hash != _hash(once):
-        raise Problem(422, "This Idempotency-Key was used for something else", "Use a new key for a new request.")
+        raise Reused
     if row.status is None:
         raise _running()
     return Answer(row.status, row.body, row.headers)

@@ -11,11 +11,11 @@ from services.posting.domain.claim import Payer
 from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
 from services.posting.rows import procedures_of
-from shared import ids, money
+from shared import money
 from shared.auth import Staff, staff
 from shared.clock import local_date
 from shared.http import Problem
-from shared.idempotency import Answer, Once, begin, finish
+from shared.idempotency import Answer, Reused, begin, finish, pressed
 from shared.keyset import decode_cursor, make_page
 from shared.service import Service
 from shared.web import page, redirect
@@ -25,6 +25,7 @@ Reader = Annotated[Staff, Depends(staff("payments:read"))]
 Poster = Annotated[Staff, Depends(staff("payments:post"))]
 TYPES = [(kind.value, kind.value.upper() if kind is DepositType.EFT else kind.value.capitalize()) for kind in DepositType]
 WAITING = 12
+USED = "This form was already used: {}. Look at {} first, then send this only if it is still to be done"
 KINDS = {"corporate": "employer", "insurance": "insurance", "patient": "patient"}
 
 
@@ -118,10 +119,10 @@ def make_router(service: Service) -> APIRouter:
         async with service.app.begin(practice_id) as tx:
             home = await _home(tx, practice_id)
         if not errors and deposit_date:
-            pressed = Once(practice_id, "deposit form", once or ids.new(), b"")
+            key = pressed(practice_id, "deposit form", [*values.items(), ("once", once)], who.sub)
             try:
                 async with service.app.begin(practice_id) as tx:
-                    if kept := await begin(tx, pressed):
+                    if kept := await begin(tx, key):
                         return redirect(request, kept.body["to"], "Saved.", "The deposit and its payment batch are open.")
                     batch_id = await batches.create_deposit(
                         tx,
@@ -138,10 +139,12 @@ def make_router(service: Service) -> APIRouter:
                         user=who.user_name,
                     )
                     to = f"/staff/{practice_id}/money/batches/{batch_id}"
-                    await finish(tx, pressed, Answer(303, {"to": to}))
+                    await finish(tx, key, Answer(303, {"to": to}))
                 return redirect(request, to, "Saved.", "The deposit and its payment batch are open.")
             except NotBalanced as error:
                 errors[error.field] = str(error)
+            except Reused:
+                errors[""] = USED.format("a deposit was saved with it", "the payment batches")
         return _deposit_page(request, home, values, errors)
 
     @router.get("/staff/{practice_id}/money/batches/{batch_id}/post")
@@ -179,18 +182,20 @@ def make_router(service: Service) -> APIRouter:
                 errors[f"reason-{charge_id}"] = "Enter a group and a reason code, like CO 45"
             lines.append(LineAnswer(charge_id, paid, adjusted, group, code))
         if not errors:
-            pressed = Once(practice_id, f"post form {batch_id}", form.get("once") or ids.new(), b"")
+            key = pressed(practice_id, f"post form {batch_id}", sent, who.sub)
             to = f"/staff/{practice_id}/money/batches/{batch_id}"
             try:
                 async with service.app.begin(practice_id) as tx:
-                    if kept := await begin(tx, pressed):
+                    if kept := await begin(tx, key):
                         return redirect(request, to, "Posted.", kept.body["words"])
                     after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name)
                     words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
-                    await finish(tx, pressed, Answer(303, {"words": words}))
+                    await finish(tx, key, Answer(303, {"words": words}))
                 return redirect(request, to, "Posted.", words)
             except Refused as error:
                 errors[f"paid-{error.charge_id}" if error.charge_id else ""] = str(error)
+            except Reused:
+                errors[""] = USED.format("a payment was posted with it", "the batch")
         return await _post_page(request, practice_id, batch_id, claim_id, form, errors)
 
     @router.get("/staff/{practice_id}/money/claims/{claim_id:path}")

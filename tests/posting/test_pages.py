@@ -99,6 +99,25 @@ async def test_a_form_that_is_sent_twice_does_its_work_once(app: FastAPI, postin
         assert (await tx.exec_driver_sql("SELECT count(*) FROM payments")).scalar_one() == 1
 
 
+@pytest.mark.req("RP-05", part="one check with one payment batch")
+async def test_a_form_that_is_corrected_after_it_was_sent_says_so_and_does_nothing_more(app: FastAPI, posting: Posting) -> None:
+    async with signed_in(app, "poster") as http:
+        batch = (await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"once": "k1"})).url
+        other = await http.post("/staff/7/money/deposits/new", data=DEPOSIT | {"check": "992", "once": "k1"})
+        assert other.status_code == 422 and "already used: a deposit was saved with it" in other.text and 'value="992"' in other.text
+        await posting.give(CLAIM_BILLED, billed("c2", 1, (10000,), (INSURANCE, replace(INSURANCE, order=2, payer_id="J"))))
+        form = {"claim": "c2", "paid-c2-1": "20.00", "once": "k2"}
+        await http.post(f"{batch}/post", data=form)
+        other = await http.post(f"{batch}/post", data=form | {"paid-c2-1": "30.00"})
+        assert other.status_code == 422 and "already used: a payment was posted with it. Look at the batch first" in other.text
+        [key] = re.findall(r'name="once" value="([^"]+)"', other.text)
+        assert 'value="30.00"' in other.text and key != "k2"
+        assert "50.00 is open" in (await http.post(f"{batch}/post", data=form | {"paid-c2-1": "30.00", "once": key})).text
+    async with posting.worker.begin() as tx:
+        assert (await tx.exec_driver_sql("SELECT sum(amount_cents)::int FROM deposits")).scalar_one() == 6000
+        assert (await tx.exec_driver_sql("SELECT array_agg(amount_cents ORDER BY amount_cents) FROM payments")).scalar_one() == [2000, 3000]
+
+
 @pytest.mark.req("RP-01", part="one check with one payment batch")
 async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
     body = {"deposit_date": str(DEPOSITED), "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}

@@ -14,7 +14,7 @@ from shared import idempotency
 from shared.application import make_app
 from shared.db import TECHNICAL, Database
 from shared.http import Problem, public
-from shared.idempotency import Answer, Once
+from shared.idempotency import LONGEST_KEY, Answer, Once, Reused, pressed
 from shared.web import make_web
 from tests.together import blocked
 
@@ -69,29 +69,42 @@ async def test_a_key_belongs_to_one_practice_and_one_route(db, other):
 
 async def test_the_same_key_with_another_body_is_422(db):
     await do(db, PAY)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(Reused) as refused:
         await do(db, Once("195900", "pay", "key-1", b'{"cents":200}'))
     assert refused.value.status_code == 422
     assert await effects(db) == 1
 
 
-async def test_while_the_first_is_being_worked_on_the_second_gets_409_and_later_the_answer(db):
-    pause = asyncio.Event()
-    first = asyncio.create_task(do(db, PAY, pause=pause))
+def test_a_press_of_a_button_is_known_by_its_fields_and_its_person() -> None:
+    fields = [("paid", "60.00"), ("once", "k1")]
+    one = pressed("195900", "post", fields, "s1")
+    assert one == pressed("195900", "post", fields, "s1") and one.key == "k1" and one.waits
+    assert one.body == pressed("195900", "post", [("paid", "60.00"), ("once", "k2")], "s1").body
+    for other in (pressed("195900", "post", [("paid", "6.00"), ("once", "k1")], "s1"), pressed("195900", "post", fields, "s2")):
+        assert other.key == "k1" and other.body != one.body
+    assert pressed("195900", "post", fields[:1], "s1").key != pressed("195900", "post", fields[:1], "s1").key
+    assert len(pressed("195900", "post", [("once", "x" * 1000)], "s1").key) == LONGEST_KEY
+
+
+@pytest.mark.parametrize("body", [PAY.body, b""])
+async def test_while_the_first_is_being_worked_on_the_second_gets_409_and_later_the_answer(db, body):
+    asked, pause = replace(PAY, body=body), asyncio.Event()
+    first = asyncio.create_task(do(db, asked, pause=pause))
     while not await locks(db):
         await asyncio.wait([first], timeout=0.01)
     with pytest.raises(Problem) as refused:
-        await do(db, PAY)
+        async with asyncio.timeout(10):  # who waits here waits for ever
+            await do(db, asked)
     assert refused.value.status_code == 409
     pause.set()
     answer = await first
-    assert await do(db, PAY) == answer
+    assert await do(db, asked) == answer
     assert await effects(db) == 1
 
 
 @pytest.mark.parametrize("fail", [False, True])
 async def test_a_button_that_is_pressed_twice_gives_the_first_answer_or_does_what_the_first_could_not(db, fail):
-    button, pause = replace(PAY, body=b""), asyncio.Event()
+    button, pause = replace(PAY, waits=True), asyncio.Event()
     first = asyncio.create_task(do(db, button, pause=pause, fail=fail))
     while not await locks(db):
         await asyncio.wait([first], timeout=0.01)
