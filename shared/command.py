@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,11 +9,12 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from shared import migrate, parking
 from shared.republish import republish
 from shared.service import Service
+from shared.settings import Owner, wrong
 
 REFUSALS = ("28", "3D", "42501")  # who asks, which database, rights
 
@@ -35,8 +35,7 @@ def main(name: str, build: Callable[[], FastAPI], commands: Mapping[str, Callabl
     try:
         answer = known[chosen](sys.argv[2:])
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg'][0].lower()}{each['msg'][1:]}" for each in error.errors())
-        sys.exit(f"{name} has wrong settings: {wrong}")
+        sys.exit(f"{name} has wrong settings: {wrong(error)}")
     except SettingsError as error:  # a list or table that is not JSON
         sys.exit(f"{name} has wrong settings: {error}")
     except OSError as error:
@@ -60,19 +59,16 @@ def _serve(build: Callable[[], FastAPI]) -> str:
 
 
 def _migrate(name: str) -> str:
-    url = os.environ.get("DATABASE_OWNER_URL")
-    if not url:
-        sys.exit(f"{name} cannot migrate: DATABASE_OWNER_URL is not set")
     try:
-        asyncio.run(migrate.migrate(name, url))
+        asyncio.run(migrate.migrate(name, Owner().database_owner_url))
+    except ValidationError as error:
+        sys.exit(f"{name} cannot migrate: {wrong(error)}")
     except OSError as error:
         sys.exit(f"{name} cannot migrate: the database does not answer ({error})")
     except DBAPIError as error:
         if not str(getattr(error.orig, "sqlstate", None)).startswith(REFUSALS):
             raise
         sys.exit(f"{name} cannot migrate: the database refuses ({str(error.orig).rpartition('>: ')[2]})")
-    except ArgumentError:
-        sys.exit(f"{name} cannot migrate: DATABASE_OWNER_URL is no postgresql+asyncpg://role:password@host/database")
     except migrate.Busy as error:
         sys.exit(f"{name} is not migrated yet: {error}; run it again")
     return f"{name} is at revision {migrate.head(name)}"

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::re
  AND NOT (relrowsecurity AND relforcerowsecurity AND EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = pg_class.oid AND polname = 'tenant'))
 """
 
+OF_THESE = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)"
+
 
 def new_metadata() -> MetaData:
     """Metadata with the naming convention by which constraints are found in errors and migrations."""
@@ -70,12 +72,12 @@ class Database:
         settings = {"application_name": name, "timezone": "UTC"}
         self.engine = create_async_engine(
             url,
+            async_creator=partial(connect, url, server_settings=settings, timeout=5),
             json_serializer=lambda value: ENCODER.encode(value).decode(),
             json_deserializer=msgspec.json.decode,
             pool_size=pool_size,
             pool_timeout=10,
             hide_parameters=True,  # they are people's names and money, and errors go to logs
-            connect_args={"server_settings": settings, "timeout": 5},
         )
 
     @asynccontextmanager
@@ -212,9 +214,14 @@ def asyncpg_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+async def connect(url: str, **options: Any) -> asyncpg.Connection:
+    """A connection of the driver's own, for engines too: only the driver understands an address with `?sslmode=…&sslrootcert=…`."""
+    return await asyncpg.connect(asyncpg_url(url), **options)
+
+
 async def setup(admin_url: str, service: str, passwords: Mapping[str, str]) -> None:
     """An administrator's step: the service's database and three roles, with these passwords by role; repeatable."""
-    admin = await asyncpg.connect(asyncpg_url(admin_url), timeout=10)
+    admin = await connect(admin_url, timeout=10)
     try:
         for role in ROLES:
             name, bypass = f"{service}_{role}", "BYPASSRLS" if role == "worker" else "NOBYPASSRLS"
@@ -234,7 +241,7 @@ async def secure(owner_url: str, service: str, platform: Collection[str], append
 
     A policy or trigger that is there is left alone, since putting it there locks the table: one that changes gets another name.
     """
-    owner = await asyncpg.connect(asyncpg_url(owner_url), server_settings={"lock_timeout": MIGRATION_WAITS})
+    owner = await connect(owner_url, server_settings={"lock_timeout": MIGRATION_WAITS})
     try:
         open_to_all = (*platform, *TECHNICAL.tables, "alembic_version")
         for (table,) in await owner.fetch(UNGUARDED, open_to_all):
@@ -245,13 +252,13 @@ async def secure(owner_url: str, service: str, platform: Collection[str], append
         async with owner.transaction():
             await owner.execute(f'GRANT USAGE ON SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "{service}_app", "{service}_worker"')
-            for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)", [*TECHNICAL.tables]):
+            for (table,) in await owner.fetch(OF_THESE, [*TECHNICAL.tables]):
                 await owner.execute(f'REVOKE ALL ON "{table}" FROM "{service}_app"')
                 if table in APP_MAY:
                     await owner.execute(f'GRANT {APP_MAY[table]} ON "{table}" TO "{service}_app"')
             await owner.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{service}_app", "{service}_worker"')
             await owner.execute(f'REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM "{service}_app", "{service}_worker"')
-            for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY($1)", append_only):
+            for (table,) in await owner.fetch(OF_THESE, append_only):
                 await owner.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM "{service}_app", "{service}_worker"')
         there = [row["tgname"] for row in await owner.fetch("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")]
         for trigger in triggers:

@@ -12,15 +12,17 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from shared.events.registry import DEAD_LETTERS, DeadLetter
+from shared.settings import Kafka, wrong
 
 
-async def read(servers: str, topics: Collection[str]) -> list[str]:
+async def read(kafka: Kafka, topics: Collection[str]) -> list[str]:
     """A line for each answer that is there now, oldest first."""
     found: list[tuple[datetime, str]] = []
     letters = {topic.name: topic for topic in DEAD_LETTERS.values()}
-    async with AIOKafkaConsumer(*letters, bootstrap_servers=servers, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(*letters, **kafka.kafka_options(), auto_offset_reset="earliest") as consumer:
         ends = {at: end for at, end in (await consumer.end_offsets(list(consumer.assignment()))).items() if end}
         while any([await consumer.position(at) < end for at, end in ends.items()]):
             for at, records in (await consumer.getmany(timeout_ms=500)).items():
@@ -45,7 +47,9 @@ def main() -> None:
         sys.exit("usage: KAFKA_SERVERS=… python -m shared.dead_letters [topic …]")
     logging.disable()  # the client's own lines: what went wrong is said below
     try:
-        lines = asyncio.run(read(os.environ["KAFKA_SERVERS"], sys.argv[1:]))
+        lines = asyncio.run(read(Kafka(), sys.argv[1:]))
+    except ValidationError as error:
+        sys.exit(wrong(error))
     except (KafkaError, OSError) as error:
         sys.exit(f"the broker does not answer ({error})")
     sys.stdout.write("\n".join([*lines, f"{len(lines)} answers"]) + "\n")

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 from faststream.middlewares import AckPolicy
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from opentelemetry.trace import Span
 from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,11 +30,13 @@ from shared.db import Database, cause, passing
 from shared.events import Topic
 from shared.messages import Handler, Message, read
 from shared.reader import Reader
+from shared.settings import Kafka
 
 log = logging.getLogger(__name__)
 COMMIT_SECONDS = 5
 BUSY_SECONDS = 0.005  # a batch that follows another so soon was fetched while that one was stored
 FETCH_MS = 5
+LOGINS = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 TAKEN = Counter("billfold_records", "Records taken in", ["consumer", "topic"])
 PARKED = Counter("billfold_parked", "Records parked", ["consumer", "topic"])
@@ -219,11 +222,15 @@ class Broker(KafkaBroker):
         return self.config.broker_config.builder
 
 
-def make_broker(servers: str, client_id: str) -> KafkaBroker:
+def make_broker(settings: Kafka, client_id: str) -> KafkaBroker:
     """The broker's settings: nothing is created by itself, nothing is acknowledged by one replica only."""
+    security = BaseSecurity(settings.kafka_tls())
+    if settings.signs_in:
+        security = LOGINS[settings.kafka_sasl_mechanism](settings.kafka_user or "", settings.kafka_password or "", settings.kafka_tls())
     return Broker(
-        servers,
+        settings.kafka_servers,
         client_id=client_id,
+        security=security,
         apply_types=False,
         enable_idempotence=True,
         allow_auto_create_topics=False,

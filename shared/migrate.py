@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _next(config: Config) -> str:
 
 
 async def _with_connection(owner_url: str, service: str, run: Any) -> None:
-    engine = create_async_engine(owner_url, connect_args={"server_settings": {"lock_timeout": db.MIGRATION_WAITS}})
+    engine = create_async_engine(owner_url, async_creator=partial(db.connect, owner_url, server_settings={"lock_timeout": db.MIGRATION_WAITS}))
     config = _config(service)
 
     def go(connection: Connection) -> None:

@@ -19,8 +19,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import Counter, Gauge
 
-from shared.db import asyncpg_url
+from shared.db import connect
 from shared.events.registry import TOPICS
+from shared.settings import Kafka
 
 log = logging.getLogger(__name__)
 PUBLISHED = Counter("billfold_published", "Events published by the relay")
@@ -40,7 +41,7 @@ class Relay:
     """One service's relay; `run` never returns, `drain` publishes what is there now."""
 
     service: str
-    servers: str
+    kafka: Kafka
     database_url: str
     active: bool = False
     beat_at: float = field(default_factory=time.monotonic)
@@ -60,14 +61,14 @@ class Relay:
             await asyncio.sleep(1)
 
     async def _lead(self) -> None:
-        database = await asyncpg.connect(asyncpg_url(self.database_url), timeout=5, server_settings=SESSION)
+        database = await connect(self.database_url, timeout=5, server_settings=SESSION)
         try:
             while not await database.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 self._beat()
                 await asyncio.sleep(1)
             await database.execute(f"SET idle_session_timeout = {IDLE_MS}")
             await database.add_listener("outbox", lambda *_: self._woken.set())
-            producer = await fenced_producer(self.servers, f"billfold-relay-{self.service}")
+            producer = await fenced_producer(self.kafka, f"billfold-relay-{self.service}")
             try:
                 self.active = True
                 while True:
@@ -147,14 +148,14 @@ class Relay:
         return headers
 
 
-async def fenced_producer(servers: str, name: str) -> AIOKafkaProducer:
+async def fenced_producer(kafka: Kafka, name: str) -> AIOKafkaProducer:
     """An idempotent producer under `name` whose epoch is newer than that of every producer made so before."""
-    claim = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=name)
+    claim = AIOKafkaProducer(**kafka.kafka_options(), transactional_id=name)
     await claim.start()
     epoch = claim._txn_manager._pid_and_epoch
     await claim.stop()
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, enable_idempotence=True, linger_ms=0, max_batch_size=1024 * 1024, max_request_size=4 * 1024 * 1024
+        **kafka.kafka_options(), enable_idempotence=True, linger_ms=0, max_batch_size=1024 * 1024, max_request_size=4 * 1024 * 1024
     )
     producer._txn_manager.set_pid_and_epoch(epoch.pid, epoch.epoch)
     await producer.start()

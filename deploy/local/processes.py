@@ -24,6 +24,7 @@ from deploy.local.places import ROOT, SAMPLE
 from deploy.local.plan import DATABASE_ROLES, SERVICES, TOOLS, Plan, service_of
 from shared.db import setup
 from shared.migrate import migrate
+from shared.settings import Kafka
 from shared.topics import create
 
 Say = Callable[[str], None]
@@ -205,4 +206,4 @@ async def _set_up(plan: Plan) -> None:
     for service in present():
         await setup(plan.admin_url, service, {role: plan.secrets[f"{service}_{role}"] for role in DATABASE_ROLES})
         await migrate(service, plans.environment(plan, service)["DATABASE_OWNER_URL"])
-    await create(plan.kafka)
+    await create(Kafka(kafka_servers=plan.kafka))

@@ -17,6 +17,7 @@ from shared.clock import SystemClock
 from shared.db import Database, asyncpg_url
 from shared.events import ENCODER
 from shared.events.ingress import CLAIM_BILLED, ClaimBilled
+from shared.settings import Kafka
 from tests.bench import ground
 from tests.bench.ground import Result
 
@@ -73,7 +74,7 @@ async def real(product: Product, turn: int) -> float:
     db = Database(product.plan.database("invoicing", "worker"), "bench")
     clock = SystemClock(None)
     consumption = kafka.Consumption("invoicing", f"invoicing.bench{turn}", db, clock, {CLAIM_BILLED: handlers(clock)[CLAIM_BILLED]}, INTAKE_BATCH)
-    broker = kafka.make_broker(product.plan.kafka, f"bench{turn}")
+    broker = kafka.make_broker(Kafka(kafka_servers=product.plan.kafka), f"bench{turn}")
     kafka.subscribe(broker, consumption, member=f"bench{turn}")
     began, ended, count, whole = 0.0, 0.0, 0, asyncio.Event()
     take, store = consumption.take, consumption.store

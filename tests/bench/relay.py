@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.processes import Product
 from shared.db import asyncpg_url
 from shared.relay import READ_LIMIT, Relay, fenced_producer
+from shared.settings import Kafka
 from tests.bench import ground
 from tests.bench.ground import Result
 
@@ -22,9 +23,9 @@ VALUE = b'{"practice_id":"195900","claim_id":"b12345","version":1,"revision":1,"
 
 
 async def measure(product: Product) -> Result:
-    relay = Relay("invoicing", product.plan.kafka, product.plan.database("invoicing", "worker"))
+    relay = Relay("invoicing", Kafka(kafka_servers=product.plan.kafka), product.plan.database("invoicing", "worker"))
     database = await asyncpg.connect(asyncpg_url(relay.database_url))
-    producer = await fenced_producer(product.plan.kafka, "billfold-relay-invoicing")
+    producer = await fenced_producer(relay.kafka, "billfold-relay-invoicing")
     ours, floors = [], []
     try:
         for turn in range(ground.ROUNDS + 2):  # the first two warm up

@@ -174,8 +174,8 @@ def test_an_image_with_a_wrong_setting_says_which_in_one_line_and_exits(stack: S
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ([], "posting cannot migrate: DATABASE_OWNER_URL is not set"),
-        (["--env=DATABASE_OWNER_URL=nonsense"], "posting cannot migrate: DATABASE_OWNER_URL is no postgresql+asyncpg://"),
+        ([], "posting cannot migrate: DATABASE_OWNER_URL: field required"),
+        (["--env=DATABASE_OWNER_URL=nonsense"], "posting cannot migrate: DATABASE_OWNER_URL: give postgresql+asyncpg://"),
         (["--env=DATABASE_OWNER_URL=postgresql+asyncpg://o:p@127.0.0.1/x"], "posting cannot migrate: the database does not answer"),
     ],
 )

@@ -18,6 +18,7 @@ from shared.events.registry import TOPICS
 from shared.kafka import Consumption
 from shared.messages import Handler
 from shared.relay import Relay
+from shared.settings import Kafka
 from tests.conftest import Database as Server
 from tests.flows.people import People
 from tests.flows.play import Flow
@@ -68,7 +69,7 @@ class Followed(Consumption):
 @asynccontextmanager
 async def subscribed(consumptions: Sequence[Consumption], servers: str) -> AsyncIterator[None]:
     """These subscriptions as a service makes them, running. One member by name, so that the next one of its group need not wait for it."""
-    broker = kafka.make_broker(servers, "test")
+    broker = kafka.make_broker(Kafka(kafka_servers=servers), "test")
     for consumption in consumptions:
         kafka.subscribe(broker, consumption, member=f"{consumption.group}-test")
     await broker.start()
@@ -162,7 +163,7 @@ async def carried(server: Server, servers: str, journal: Path) -> AsyncIterator[
         world.looker = await stack.enter_async_context(AIOKafkaConsumer(bootstrap_servers=servers))
         await stack.enter_async_context(subscribed(list(world.readers.values()), servers))
         for service, db in world.worker.items():
-            relay = asyncio.create_task(Relay(service, servers, db.url).run())
+            relay = asyncio.create_task(Relay(service, Kafka(kafka_servers=servers), db.url).run())
             stack.push_async_callback(_ended, relay)
         yield world
 

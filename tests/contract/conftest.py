@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.local.kafka import answers
 from shared.db import asyncpg_url
 from shared.events.registry import TOPICS
+from shared.settings import Kafka
 from shared.topics import create
 from tests.conftest import Database as Server
 from tests.contract import servers
@@ -61,7 +62,7 @@ async def postgres(request: pytest.FixtureRequest, images: dict[str, str] | None
 @pytest.fixture(scope="module")
 async def topics(kafka: str) -> AsyncIterator[str]:
     """The broker with all topics, which are empty at first and gone at last."""
-    await create(kafka)
+    await create(Kafka(kafka_servers=kafka))
     yield kafka
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()

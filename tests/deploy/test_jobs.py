@@ -62,7 +62,8 @@ def test_setting_up_a_database_says_when_it_is_refused(postgres: Database, chang
     [
         ({"KAFKA_REPLICATION": "x"}, "KAFKA_REPLICATION=x: give how many brokers keep each record, from 1"),
         ({"KAFKA_REPLICATION": "0"}, "KAFKA_REPLICATION=0: give how many brokers keep each record, from 1"),
-        ({"KAFKA_SERVERS": "127.0.0.1:web"}, "KAFKA_SERVERS=127.0.0.1:web: give host:port, several with commas between them"),
+        ({"KAFKA_SERVERS": "127.0.0.1:web"}, "KAFKA_SERVERS: give host:port, several with commas between them"),
+        ({"KAFKA_SECURITY": "SASL_SSL"}, "with KAFKA_SECURITY=SASL_SSL give KAFKA_USER and KAFKA_PASSWORD"),
         ({"KAFKA_SERVERS": "broker.invalid:9092"}, "the broker does not answer ("),
         ({}, "the broker does not answer ("),
     ],
@@ -88,6 +89,13 @@ def test_making_topics_says_once_that_there_are_too_few_brokers(kafka: str, monk
 @pytest.mark.req("PF-05")
 def test_reading_answers_says_that_the_broker_does_not_answer() -> None:
     assert said("shared.dead_letters", KAFKA_SERVERS=f"127.0.0.1:{free_port()}").startswith("the broker does not answer (")
+    assert said("shared.dead_letters", KAFKA_SERVERS="nowhere") == "KAFKA_SERVERS: give host:port, several with commas between them"
+
+
+@pytest.mark.req("PF-05")
+def test_migrating_says_what_is_wrong_with_the_address() -> None:
+    line = said("services.posting", "migrate", DATABASE_OWNER_URL="postgresql+asyncpg://o:hidden@127.0.0.1/posting?sslmode=verify-ful")
+    assert line.startswith("posting cannot migrate: DATABASE_OWNER_URL: for TLS give ?sslmode=, one of disable, ") and "hidden" not in line
 
 
 @pytest.mark.req("PF-02")

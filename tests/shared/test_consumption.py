@@ -17,14 +17,15 @@ from shared import ids, kafka, parking
 from shared.events.ingress import CLAIM_HOLD_REQUESTED, CLAIM_VOIDED
 from shared.kafka import Consumption
 from shared.messages import Message
+from shared.settings import Kafka
 from tests.shared.conftest import MALFORMED, Toy, envelope
 from tests.together import blocked
 
 
 @asynccontextmanager
-async def consuming(toy: Toy, *topics: Any, group: str | None = None):
+async def consuming(toy: Toy, *topics: Any, group: str | None = None, settings: Kafka | None = None):
     consumption = Consumption("invoicing", group or ids.new(), toy.worker, toy.clock, {topic: toy.keep for topic in topics}, batch=100)
-    broker = kafka.make_broker(toy.kafka, "test")
+    broker = kafka.make_broker(settings or Kafka(kafka_servers=toy.kafka), "test")
     kafka.subscribe(broker, consumption, member=ids.new())
     await broker.start()
     try:

@@ -15,6 +15,7 @@ from shared import outbox
 from shared.events import MAX_BYTES
 from shared.events.ingress import CLAIM_VOIDED, ClaimVoided
 from shared.relay import READ_LIMIT, Relay
+from shared.settings import Kafka
 from tests.shared.conftest import Toy
 from tests.shared.test_consumption import until
 
@@ -51,7 +52,7 @@ async def versions(toy: Toy, topic: Any, key: str = "1") -> list[int]:
 async def test_the_relay_publishes_in_order_and_empties_the_outbox(toy: Toy, fresh_topics: Any) -> None:
     topic = await fresh_topics(CLAIM_VOIDED)
     await put(toy, topic, range(1, 2501))
-    relay = asyncio.create_task(Relay("toy", toy.kafka, toy.url).run())
+    relay = asyncio.create_task(Relay("toy", Kafka(kafka_servers=toy.kafka), toy.url).run())
     try:
         await until(lambda: _empty(toy))
         await put(toy, topic, range(2501, 2510))
@@ -67,7 +68,7 @@ async def test_a_row_with_a_trace_that_no_broker_takes_holds_up_nothing(toy: Toy
     await put(toy, topic, range(1, 3))
     async with toy.worker.begin() as tx:
         await tx.exec_driver_sql(f"UPDATE outbox SET trace = repeat('1', {9 * 1024 * 1024}) WHERE id = (SELECT min(id) FROM outbox)")
-    relay = asyncio.create_task(Relay("toy", toy.kafka, toy.url).run())
+    relay = asyncio.create_task(Relay("toy", Kafka(kafka_servers=toy.kafka), toy.url).run())
     try:
         await until(lambda: _empty(toy))
     finally:
@@ -96,7 +97,7 @@ async def test_what_committed_late_goes_out_before_what_followed_it(toy: Toy, fr
                 await put(toy, topic, range(2, 3), key="late")
             return await super()._send(producer, rows)
 
-    relay = asyncio.create_task(Slow("toy", toy.kafka, toy.url).run())
+    relay = asyncio.create_task(Slow("toy", Kafka(kafka_servers=toy.kafka), toy.url).run())
     try:
         await until(lambda: _empty(toy))
     finally:
@@ -115,6 +116,7 @@ from shared import relay
 from shared.events import registry
 from shared.events.ingress import CLAIM_VOIDED
 from shared.events import Topic
+from shared.settings import Kafka
 name = sys.argv[3]
 registry.TOPICS[name] = Topic(name, CLAIM_VOIDED.body, CLAIM_VOIDED.key, "ingress", True)
 relay.IDLE_MS = 1000
@@ -130,7 +132,7 @@ async def stop_before_sending(self, producer, rows, send=relay.Relay._send):
     return sent
 
 relay.Relay._send = stop_before_sending
-asyncio.run(relay.Relay("toy", sys.argv[1], sys.argv[2])._lead())
+asyncio.run(relay.Relay("toy", Kafka(kafka_servers=sys.argv[1]), sys.argv[2])._lead())
 """
 
 
@@ -142,7 +144,7 @@ async def test_a_relay_that_stood_still_cannot_publish_after_its_successor(toy: 
     try:
         assert old.stdout is not None
         assert await asyncio.to_thread(old.stdout.readline) == "stopping\n"
-        successor = asyncio.create_task(Relay("toy", toy.kafka, toy.url).run())
+        successor = asyncio.create_task(Relay("toy", Kafka(kafka_servers=toy.kafka), toy.url).run())
         await until(lambda: _empty(toy), 60)
         await put(toy, topic, range(4, 6))
         await until(lambda: _empty(toy))

@@ -4,20 +4,22 @@ import re
 from typing import Any
 
 import asyncpg
+import certifi
 import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
 from shared.db import asyncpg_url
 from shared.service import STUCK_SECONDS, Service, Stillness
-from shared.settings import Settings
+from shared.settings import Settings, wrong
 from tests.conftest import Database as Server
 from tests.shared.test_consumption import until
 from tests.staff import environment, signed_in
 
+APP = "postgresql+asyncpg://posting_app:secret@database/posting"
 GOOD = {
     "kafka_servers": "one:9092, two:9092",
-    "database_app_url": "postgresql+asyncpg://posting_app:secret@database/posting",
+    "database_app_url": f"{APP}?sslmode=require",
     "database_worker_url": "postgresql+asyncpg://posting_worker:secret@database:6432/posting",
     "http_port": 8080,
     "public_url": "https://posting.example",
@@ -27,12 +29,21 @@ GOOD = {
     "session_secret": "sixteen letters.",
     "staff_links": {"posting": "https://posting.example"},
 }
+AUTHORITIES = certifi.where()
 BAD: list[tuple[str, Any]] = [
     ("kafka_servers", "kafka"),
     ("kafka_servers", "kafka:99999"),
     ("database_app_url", "postgresql://posting_app@database/posting"),
     ("database_app_url", "postgresql+asyncpg://"),
     ("database_worker_url", "postgresql+asyncpg://database/posting"),
+    ("kafka_security", "TLS"),
+    ("kafka_sasl_mechanism", "GSSAPI"),
+    ("kafka_ca_file", "/nowhere.pem"),
+    ("kafka_ca_file", __file__),
+    ("database_app_url", f"{APP}?ssl=require"),
+    ("database_app_url", f"{APP}?sslmode=on"),
+    ("database_app_url", f"{APP}?sslmode=verify-full"),
+    ("database_worker_url", f"{APP}?sslmode=verify-full&sslrootcert=/nowhere.pem"),
     ("http_port", 0),
     ("public_url", ""),
     ("public_url", "posting.example"),
@@ -59,6 +70,24 @@ def test_a_wrong_setting_is_named(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(**{**GOOD, name: value})
     assert [error["loc"][0] for error in refused.value.errors()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"kafka_security": "SASL_SSL"}, "with KAFKA_SECURITY=SASL_SSL give KAFKA_USER and KAFKA_PASSWORD"),
+        ({"kafka_security": "SASL_SSL", "kafka_user": "u"}, "with KAFKA_SECURITY=SASL_SSL give KAFKA_USER and KAFKA_PASSWORD"),
+        ({"kafka_user": "u", "kafka_password": "hidden"}, "with KAFKA_SECURITY=PLAINTEXT there is no use for KAFKA_USER, KAFKA_PASSWORD"),
+        ({"kafka_security": "SSL", "kafka_sasl_mechanism": "PLAIN"}, "with KAFKA_SECURITY=SSL there is no use for KAFKA_SASL_MECHANISM"),
+        ({"kafka_ca_file": AUTHORITIES}, "with KAFKA_SECURITY=PLAINTEXT there is no use for KAFKA_CA_FILE"),
+    ],
+)
+@pytest.mark.req("PF-05")
+def test_settings_of_the_broker_that_do_not_go_together_are_named_and_no_password_is(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**GOOD | given)
+    assert wrong(refused.value) == words
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.fixture

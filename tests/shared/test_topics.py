@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.events.ingress import CLAIM_BILLED
+from shared.settings import Kafka
 from shared.topics import create, settings
 from tests.shared.test_consumption import until
 
@@ -38,12 +39,12 @@ async def set_on(kafka: str, wanted: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.req("PF-02")
 async def test_a_second_run_makes_nothing_and_brings_every_setting_back(kafka: str) -> None:
-    await create(kafka)
+    await create(Kafka(kafka_servers=kafka))
     size = {"max.message.bytes": "1000"}
     async with admin_of(kafka) as admin:
         await admin.alter_configs([ConfigResource(TOPIC, CLAIM_BILLED.name, configs=size)])
     assert await set_on(kafka, size) == size, "what an alteration does not name is gone"
-    assert await create(kafka) == 0
+    assert await create(Kafka(kafka_servers=kafka)) == 0
     wanted = settings(CLAIM_BILLED, 1)
     assert wanted["min.insync.replicas"] == "1"
     assert await set_on(kafka, {"max.message.bytes": wanted["max.message.bytes"]}) == wanted
