@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Path, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.datastructures import UploadFile
 
 from services.contracts import store, tables, terms
 from services.contracts.domain.contract import Kind, Refused, check_account_number, check_email
@@ -34,6 +35,13 @@ Practice = Annotated[str, StringConstraints(pattern=PRACTICE_ID)]
 Id = Annotated[str, StringConstraints(max_length=64, pattern=PRINTABLE)]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Field = Annotated[str, Form(max_length=300, pattern=NO_NUL)]
+FILE = "attachmentcontents"
+FILE_FORM = {
+    "type": "object",
+    "required": [FILE],
+    "properties": {FILE: {"type": "string", "contentMediaType": "application/pdf"}},
+}
+SIGNED_FORM = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FILE_FORM}}}}
 CLASSES = {Kind.ONE_YEAR: "ONEYEAR", Kind.SINGLE_APPOINTMENT: "SINGLEAPPOINTMENT"}
 
 
@@ -140,13 +148,16 @@ def make_router(service: Service, settings: Settings, gateway: Gateway) -> APIRo
             answer["customerversion"] = customer_copy(service.web, practice, row, text)
         return answer
 
-    @router.post("/patients/{patientid}/receipts/{epaymentid}/signed")
+    @router.post("/patients/{patientid}/receipts/{epaymentid}/signed", openapi_extra=SIGNED_FORM)
     @uploads
-    async def sign(
-        request: Request, practiceid: Practice, patientid: Id, epaymentid: Number, who: Writer, attachmentcontents: UploadFile
-    ) -> dict[str, Any]:
+    async def sign(request: Request, practiceid: Practice, patientid: Id, epaymentid: Number, who: Writer) -> dict[str, Any]:
         """The signed receipt as PDF. It activates the contract; the same file again changes nothing."""
-        data = await attachmentcontents.read()
+        # Not a parameter: those are read, large files to disk, before the guard is asked.
+        async with request.form(max_files=1, max_fields=10) as form:
+            upload = form.get(FILE)
+            if not isinstance(upload, UploadFile):
+                raise _problem(Refused(f"{FILE} is missing. Send the signed receipt as a file", 422))
+            data = await upload.read()
         try:
             await check_pdf(data, readers)
             async with service.app.begin(practiceid) as tx:

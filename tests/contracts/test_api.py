@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,24 @@ async def test_an_upload_that_is_no_pdf_is_refused(app: FastAPI, desk: Contracts
 
 
 SIGNED = "/v1/7/patients/p1/receipts/1/signed"
+
+
+async def test_nothing_of_a_signed_receipt_is_read_from_who_may_not_send_it(app: FastAPI) -> None:
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(True)
+        yield b'--x\r\nContent-Disposition: form-data; name="attachmentcontents"; filename="a.pdf"\r\n\r\n' + pdf() + b"\r\n--x--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    async with signed_in(app) as nobody, signed_in(app, "auditor") as auditor, signed_in(app, "front_desk") as desk:
+        nobody.cookies.clear()
+        answers = [await http.post(SIGNED, content=body(), headers=headers) for http in (nobody, auditor)]
+        assert [each.status_code for each in answers] == [401, 403] and not read
+        assert (await desk.post(SIGNED, content=body(), headers=headers)).status_code == 404 and read
+        for wrong in ({"data": {"attachmentcontents": "x"}}, {"files": {"other": b"x"}}):
+            answer = await desk.post(SIGNED, **wrong)  # type: ignore[arg-type]
+            assert answer.status_code == 422 and "attachmentcontents is missing" in answer.json()["error"]
 
 
 def upload() -> dict[str, Any]:
