@@ -142,7 +142,7 @@ class Sender:
 
     async def _post(self, message: EmailMessage) -> None:
         try:
-            await aiosmtplib.send(message, hostname=self.settings.smtp_host, port=self.settings.smtp_port, timeout=REMOTE_SECONDS)
+            await aiosmtplib.send(message, **self.settings.smtp_options(), timeout=REMOTE_SECONDS)
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPDataError) as error:  # other refusals are the server's trouble, not the mail's
             codes = [each.code for each in error.recipients] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else [error.code]
             if all(code >= 500 for code in codes):

@@ -49,6 +49,9 @@ class Settings:
     portal_url: str = "http://portal.example"
     staff_links: dict[str, str] = field(default_factory=lambda: {"contracts": "http://contracts.example/"})
 
+    def smtp_options(self) -> dict[str, Any]:
+        return {"hostname": self.smtp_host, "port": self.smtp_port}
+
 
 @dataclass
 class Notifier:
