@@ -27,6 +27,21 @@ async def blocked(house: House) -> None:
 
 
 @pytest.mark.req("EP-32", part="all but send corrected invoices")
+async def test_a_claim_that_is_left_out_while_a_run_waits_for_it_is_not_billed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.bill(claim("c1"), claim("c2"))
+    lock = claims.lock
+
+    async def late(tx: Any, *args: Any) -> Any:
+        async with house.app.begin("p1") as other:
+            await claims.set_left_out(other, ("p1", "c1"), True)
+        return await lock(tx, *args)
+
+    monkeypatch.setattr(claims, "lock", late)
+    [billed] = await house.run()
+    assert billed.claims == 1 and await house.one("SELECT array_agg(claim_id) FROM invoice_line") == ["c2"]
+
+
+@pytest.mark.req("EP-32", part="all but send corrected invoices")
 async def test_a_run_of_all_accounts_locks_their_claims_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first account has the later claims: taken account by account, run and balances would lock crosswise."""
     await house.account(employer("a2", ("e2",)))

@@ -120,6 +120,18 @@ async def test_an_invoice_page_leads_from_its_total_to_what_is_payable(app: Fast
         assert (await browser.get("/staff/p1/invoices/none")).status_code == 404
 
 
+@pytest.mark.req("PF-08")
+@pytest.mark.parametrize(("role", "reads"), [("auditor", True), ("billing_admin", True), ("poster", False), ("front_desk", False)])
+async def test_what_was_written_about_a_dispute_is_shown_to_who_may_read_holds(app: FastAPI, house: House, role: str, reads: bool) -> None:
+    await house.bill(claim())
+    await house.run()
+    await house.dispute()
+    async with signed_in(app, role) as browser:
+        shown = await browser.get(f"/staff/p1/invoices/{(await house.invoice()).invoice_id}/claims/c1")
+        case = await browser.get("/staff/p1/holds/c1")
+    assert shown.status_code == 200 and ("Contracted rate is 165.00" in shown.text) == ("History" in shown.text) == (case.status_code == 200) == reads
+
+
 @pytest.mark.req("EP-28")
 @pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
 async def test_a_case_of_a_later_page_of_the_queue_stays_on_that_page(app: FastAPI, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +159,45 @@ async def test_a_case_of_a_later_page_of_the_queue_stays_on_that_page(app: FastA
         assert "Claim c2 is re-dropped." in done.text and queued(done) == ["c3"]
         refused = await browser.post("/staff/p1/holds/c2", data=form | {"do": "redrop"})
         assert refused.status_code == 422 and queued(refused) == ["c3"]
+
+
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
+@pytest.mark.parametrize("meanwhile", ["billed", "held"])
+@pytest.mark.parametrize("do", ["redrop", "keep", "show"])
+async def test_a_case_that_changed_since_it_was_opened_is_looked_at_again(app: FastAPI, house: House, meanwhile: str, do: str) -> None:
+    await house.bill(claim("c1"))
+    async with house.app.begin("p1") as tx:
+        await holds.hold_by_staff(tx, house.clock.now, ("p1", "c1"), "Look at it", "dokafor")
+    async with signed_in(app, "billing_admin") as browser:
+
+        def form(answer: httpx.Response) -> dict[str, str]:
+            return dict(re.findall(r'name="(seen|charge-c1-1)"[^>]* value="([^"]*)"', answer.text))
+
+        opened = form(await browser.get("/staff/p1/holds/c1"))
+        if meanwhile == "billed":
+            await house.bill(claim("c1", version=2, cents=15000))
+        else:
+            async with house.app.begin("p1") as tx:
+                await holds.hold_by_staff(tx, house.clock.now, ("p1", "c1"), "And at that", "lpark")
+        await house.events()
+        refused = await browser.post("/staff/p1/holds/c1", data=opened | {"do": do})
+        assert refused.status_code == 422 and "changed since you opened it" in refused.text
+        assert not await house.events()
+        again = form(refused)
+        assert again["charge-c1-1"] == ("150.00" if meanwhile == "billed" else "185.00")
+        assert (await browser.post("/staff/p1/holds/c1", data=again | {"do": do})).status_code == 200
+    assert "claim.corrected.state" not in await house.events()
+
+
+@pytest.mark.req("EP-17", part="correct, write off, answer, re-drop")
+async def test_a_decision_on_a_case_that_changes_at_that_moment_is_refused(house: House) -> None:
+    await house.bill(claim("c1"))
+    async with house.app.begin("p1") as tx:
+        await holds.hold_by_staff(tx, house.clock.now, ("p1", "c1"), "Look at it", "dokafor")
+    for decide in (holds.redrop, holds.correct):
+        with pytest.raises(holds.CaseChanged):
+            async with house.app.begin("p1") as tx:
+                await decide(tx, house.clock.now, ("p1", "c1"), holds.Decision(seen="1.0.0"), "dokafor")
 
 
 @pytest.mark.req("PF-08", part="the auditor reads")

@@ -47,7 +47,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Redrop:
-    """A re-drop whose invoice is to be sent again: not before `on`, nor before posting covers content and write-offs."""
+    """A re-drop whose invoice is to be sent again: not before `on`, nor before posting covers content and all write-offs of the claim."""
 
     content: tuple[int, int]
     write_offs: tuple[str, ...]

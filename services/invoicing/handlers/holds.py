@@ -24,15 +24,35 @@ from shared.money import usd
 from shared.outbox import Outgoing
 
 PM = "Practice system"
+CHANGED = "This claim has changed since you opened it. Look at it again, then decide"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What staff decide in a case: cents by charge, write-offs as (charge, cents, reason), words to the employer."""
+    """What staff decide in a case: cents by charge, write-offs as (charge, cents, reason), words to the employer.
+
+    `seen` is the case they looked at, as `seen_of` says it; None where nothing was shown.
+    """
 
     corrections: Mapping[str, int] = field(default_factory=dict)
     write_offs: Sequence[tuple[str, int, str]] = ()
     answer: str = ""
+    seen: str | None = None
+
+
+class CaseChanged(Refused):
+    """Content or holds are not those that the decision was made on."""
+
+
+def seen_of(found: Found) -> str:
+    """What a decision is about: the claim's content and its newest hold, as a form carries them."""
+    return f"{found.claim.version}.{found.claim.revision}.{max((each.hold_no for each in found.holds), default=0)}"
+
+
+def check_seen(found: Found, decision: Decision) -> None:
+    """Raises CaseChanged, as a decision on other charges would correct them back, and would close holds that nobody looked at."""
+    if decision.seen is not None and decision.seen != seen_of(found):
+        raise CaseChanged(CHANGED)
 
 
 async def put_on_hold(
@@ -148,6 +168,7 @@ async def correct(tx: AsyncConnection, now: datetime, key: Key, decision: Decisi
         raise Refused(f"Claim {key[1]} is not on HOLD")
     if decision.write_offs:
         raise Refused("A write-off is posted with the re-drop. Choose Save and re-drop")
+    check_seen(found, decision)
     await _correct(tx, now, key, found, decision, who)
     return await settle(tx, now, [key], traces={key: telemetry.traceparent()})
 
@@ -175,6 +196,8 @@ async def _release(
     trace: str | None,
 ) -> Settled:
     before = (await claims.load(tx, [key])).get(key)
+    if before is not None:
+        check_seen(before, decision)
     await claims.close_holds(tx, key, closing, now)
     if before is None:  # held and released before it was ever billed
         return Settled()
@@ -185,7 +208,8 @@ async def _release(
     on = practice.today(now) + timedelta(days=1)
     again = len(closing) == len(holds) and await invoices.live_line(tx, key) is not None
     if again:
-        await claims.set_redrop(tx, [key], Redrop(content(found.claim), tuple(each.write_off_id for each in write_offs), on))
+        # Those of an earlier re-drop too: posting may not have them yet, and the invoice would be sent with what was written off.
+        await claims.set_redrop(tx, [key], Redrop(content(found.claim), await claims.write_off_ids(tx, key), on))
     words = f"Re-dropped: {rules.OUTCOME_WORDS[outcome]}" + (f". Answer: {decision.answer.strip()}" if decision.answer.strip() else "")
     await claims.add_note(tx, key, ids.new(), now, who, words, "HOLD → DROP")
     body = ClaimRedropped(

@@ -74,9 +74,9 @@ async def _bill(tx: AsyncConnection, now: datetime, practice: Practice, account:
 
 
 def open_cents(found: Found, account: Account) -> int:
-    """What a claim asks of an account now; 0 for one that is void, held, or somebody else's."""
+    """What a claim asks of an account now; 0 for one that is void, held, left out, or somebody else's."""
     payer = found.payer
-    if payer.kind != "corporate" or payer.payer_id not in account.payer_ids or is_void(found.claim, found.marks) or found.holds:
+    if payer.kind != "corporate" or payer.payer_id not in account.payer_ids or is_void(found.claim, found.marks) or found.holds or found.left_out:
         return 0
     return money.total(money.by_charge(found.claim, payer.payer_id, found.balances).values()).balance
 

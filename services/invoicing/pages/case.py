@@ -10,7 +10,7 @@ from services.invoicing.domain import hold as rules
 from services.invoicing.domain import money
 from services.invoicing.domain.claim import corrected
 from services.invoicing.domain.hold import Hold
-from services.invoicing.handlers.holds import Decision
+from services.invoicing.handlers.holds import Decision, seen_of
 from services.invoicing.store import Key, accounts, claims, contacts, disputes, invoices, lists
 from services.invoicing.store.claims import Found
 from services.invoicing.store.disputes import Dispute
@@ -49,6 +49,7 @@ class Case:
     """A claim on HOLD with everything staff need to decide; amounts in cents."""
 
     claim_id: str
+    seen: str
     patient: str
     service_date: date
     holds: tuple[Hold, ...]
@@ -93,6 +94,7 @@ async def case_of(tx: AsyncConnection, practice: Practice, key: Key, now: dateti
     patient = found.claim.patient
     return Case(
         claim_id=key[1],
+        seen=seen_of(found),
         patient=f"{patient.given_name} {patient.family_name}",
         service_date=found.claim.service_date,
         holds=found.holds,
@@ -157,7 +159,7 @@ def decision_of(case: Case, form: Mapping[str, str]) -> tuple[Decision, dict[str
     answer = form.get("answer", "").strip()
     if len(answer) > 500:
         errors["answer"] = "Use up to 500 characters"
-    return Decision(corrections, spread, answer), errors
+    return Decision(corrections, spread, answer, form.get("seen")), errors
 
 
 def _charges(found: Found) -> list[ChargeShown]:

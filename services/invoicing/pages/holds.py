@@ -68,6 +68,10 @@ def make_router(service: Service) -> APIRouter:
         async with db.begin(practice_id) as tx:
             found = await case_of(tx, await practices.get(tx, practice_id), key, now, form)
         decision, errors = decision_of(found, form)
+        # What was typed for charges that changed meanwhile was about other ones.
+        still = {name: words for name, words in form.items() if not name.startswith("charge-")}
+        if decision.seen not in (None, found.seen):
+            return await show(request, who, practice_id, claim_id, cursor, still, {"": holds.CHANGED})
         if errors or form.get("do") == "show":
             return await show(request, who, practice_id, claim_id, cursor, form, errors)
         try:
@@ -76,6 +80,8 @@ def make_router(service: Service) -> APIRouter:
                     await holds.correct(tx, now, key, decision, who.user_name)
                 else:
                     await holds.redrop(tx, now, key, decision, who.user_name)
+        except holds.CaseChanged as error:
+            return await show(request, who, practice_id, claim_id, cursor, still, {"": str(error)})
         except Refused as error:
             return await show(request, who, practice_id, claim_id, cursor, form, {"": str(error)})
         at = f"?{urlencode({'cursor': cursor})}" if cursor else ""  # the page of the queue that the case was opened from

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, tuple_, update
+from sqlalchemy import insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicing.domain.claim import Claim, Marks
@@ -272,3 +272,9 @@ async def add_note(tx: AsyncConnection, key: Key, note_id: str, at: Any, who: st
 
 async def add_write_off(tx: AsyncConnection, values: Mapping[str, Any]) -> None:
     await tx.execute(insert(write_off).values(**values))
+
+
+async def write_off_ids(tx: AsyncConnection, key: Key) -> tuple[str, ...]:
+    """All write-offs of a claim, of whichever re-drop."""
+    mine = select(write_off.c.write_off_id).where(write_off.c.practice_id == key[0], write_off.c.claim_id == key[1])
+    return tuple((await tx.execute(mine.order_by(write_off.c.write_off_id))).scalars())
