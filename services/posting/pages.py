@@ -14,7 +14,7 @@ from services.posting.rows import procedures_of
 from shared import money
 from shared.auth import Staff, staff
 from shared.clock import local_date
-from shared.http import Problem
+from shared.http import Problem, whole_number
 from shared.idempotency import Answer, Reused, begin, finish, pressed
 from shared.keyset import decode_cursor, make_page
 from shared.service import Service
@@ -188,7 +188,8 @@ def make_router(service: Service) -> APIRouter:
                 async with service.app.begin(practice_id) as tx:
                     if kept := await begin(tx, key):
                         return redirect(request, to, "Posted.", kept.body["words"])
-                    after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name)
+                    seen = whole_number(form.get("seen", ""))
+                    after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name, seen)
                     words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
                     await finish(tx, key, Answer(303, {"words": words}))
                 return redirect(request, to, "Posted.", words)

@@ -118,6 +118,20 @@ async def test_a_form_that_is_corrected_after_it_was_sent_says_so_and_does_nothi
         assert (await tx.exec_driver_sql("SELECT array_agg(amount_cents ORDER BY amount_cents) FROM payments")).scalar_one() == [2000, 3000]
 
 
+@pytest.mark.req("RP-05", part="one check with one payment batch")
+async def test_a_claim_that_changed_since_its_form_was_opened_is_looked_at_again(app: FastAPI, posting: Posting) -> None:
+    async with signed_in(app, "poster") as http:
+        batch = (await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).url
+        opened = await http.get(f"{batch}/post", params={"claim": "c1"})
+        form = {"claim": "c1", "paid-c1-1": "60.00"} | dict(re.findall(r'name="(seen)" value="([^"]+)"', opened.text))
+        await posting.give(CLAIM_BILLED, billed("c1", 2, (10000, 5000), (INSURANCE, PATIENT)))
+        refused = await http.post(f"{batch}/post", data=form)
+        assert refused.status_code == 422 and "This claim has changed since you opened it" in refused.text
+        assert 'name="paid-c1-2"' in refused.text and 'value="60.00"' in refused.text
+        form |= {"paid-c1-2": ""} | dict(re.findall(r'name="(seen)" value="([^"]+)"', refused.text))
+        assert "90.00 is open" in (await http.post(f"{batch}/post", data=form)).text
+
+
 @pytest.mark.req("RP-01", part="one check with one payment batch")
 async def test_a_program_posts_once_per_key(app: FastAPI) -> None:
     body = {"deposit_date": str(DEPOSITED), "bank_account_id": "b1", "amount_cents": 6000, "type": "check", "target_cents": 6000}
