@@ -178,7 +178,8 @@ class Consumption:
                     reports.append(await parking.park(tx, self.service, self.group, record, None))
                 else:
                     go.append(message)
-        await parking.replaced(tx, self.group, {(topic, key) for topic, key in stuck if self.topics[topic].versioned})
+        again = [record for record, message in batch if message.topic.versioned and (record.topic, record.key) in stuck]
+        await parking.replaced(tx, self.group, again)
         if self.lock and len(go) > 1:
             await self.lock(tx, go)
         for topic, handler in self.handlers.items():

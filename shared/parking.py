@@ -4,10 +4,12 @@
 """
 
 import base64
+import math
 import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
+import msgspec
 from aiokafka import ConsumerRecord
 from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, Table, Text, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
@@ -109,10 +111,30 @@ async def blocked(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str
     return {(row.topic, row.key) for row in found} & set(keys)
 
 
-async def replaced(tx: AsyncConnection, consumer: str, keys: Collection[tuple[str, bytes]]) -> None:
-    """Forgets parked records of versioned topics once a newer one of their key was taken in."""
-    for topic, key in sorted(keys):
-        await tx.execute(delete(parked).where(parked.c.consumer == consumer, parked.c.topic == topic, parked.c.key == key))
+class _Version(msgspec.Struct):
+    """How things of versioned topics are ordered, whatever else is said of them."""
+
+    version: int
+    revision: int = 0
+
+
+async def replaced(tx: AsyncConnection, consumer: str, taken: Sequence["ConsumerRecord[bytes, bytes]"]) -> None:
+    """Forgets parked records of versioned topics whose key came again, no older, and is taken in: an older repeat replaces nothing."""
+    for record in sorted(taken, key=lambda record: (record.topic, record.key)):
+        same = (parked.c.consumer == consumer, parked.c.topic == record.topic, parked.c.key == record.key)
+        for row in await tx.execute(select(parked.c.parked_id, parked.c.value).where(*same).with_for_update()):
+            if _version(row.value) <= _version(record.value):
+                await tx.execute(delete(parked).where(parked.c.parked_id == row.parked_id))
+
+
+def _version(value: bytes | None) -> tuple[float, int]:
+    if value is None:  # it deletes, whatever was before
+        return math.inf, 0
+    try:
+        found = msgspec.json.decode(value, type=_Version)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # of no version that anybody can read
+        return -math.inf, 0
+    return found.version, found.revision
 
 
 async def oldest(tx: AsyncConnection, consumers: Sequence[str], parked_ids: Collection[str] = (), after: Any = None) -> list[Any]:

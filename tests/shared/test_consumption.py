@@ -241,6 +241,20 @@ async def test_later_facts_of_a_parked_key_wait_behind_it_and_are_replayed_in_or
     assert len(await toy.rows()) == 4
 
 
+async def test_an_older_version_replaces_no_parked_one(toy: Toy, producer: Any, fresh_topics: Any) -> None:
+    topic = await fresh_topics(CLAIM_VOIDED)
+    body = {"practice_id": "7", "claim_id": "1", "version": 2, "voided_on": "2026-11-20"}
+    await producer.send_and_wait(topic.name, json.dumps(body | {"reason": "refuse"}).encode(), key=b"7/1", headers=envelope(topic))
+    async with consuming(toy, topic) as consumption:
+        await until(lambda: _parked(toy, consumption, 1))
+        await producer.send_and_wait(topic.name, json.dumps(body | {"version": 1}).encode(), key=b"7/1", headers=envelope(topic))
+        await until(lambda: _seen(toy, 1))
+        assert len(await parked_rows(toy, consumption)) == 1
+        await producer.send_and_wait(topic.name, json.dumps(body).encode(), key=b"7/1", headers=envelope(topic))
+        await until(lambda: _seen(toy, 2))
+        assert await parked_rows(toy, consumption) == []
+
+
 async def test_a_newer_version_replaces_a_parked_one(toy: Toy, producer: Any, fresh_topics: Any) -> None:
     topic = await fresh_topics(CLAIM_VOIDED)
     body = {"practice_id": "7", "claim_id": "1", "version": 1, "voided_on": "2026-11-20"}
