@@ -145,7 +145,7 @@ class Gate:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._finish(MutableHeaders(scope=message), state)
+                self._finish(MutableHeaders(scope=message), state, scope["path"])
             await send(message)
 
         request = Request(scope, _limited(scope, receive))
@@ -178,7 +178,7 @@ class Gate:
                 raise
             await (await answer_problem(request, _our_mistake(error, number)))(scope, receive, send)
 
-    def _finish(self, headers: MutableHeaders, state: Mapping[str, Any]) -> None:
+    def _finish(self, headers: MutableHeaders, state: Mapping[str, Any], path: str) -> None:
         for cookie in state["cookies"]:
             headers.append("Set-Cookie", cookie)
         headers.setdefault(
@@ -190,7 +190,7 @@ class Gate:
         headers.setdefault("Referrer-Policy", "same-origin")
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers.setdefault("Cache-Control", "no-store")
-        if self.web.secure:
+        if self.web.secure(path):
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 

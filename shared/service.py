@@ -288,10 +288,10 @@ async def _loop(job: Job) -> None:
         await asyncio.sleep(pause)
 
 
-def make_service(name: str, settings: Settings, folder: Path) -> Service:
-    """A service with its engines, clock and templates; nothing is connected yet."""
+def make_service(name: str, settings: Settings, folder: Path, pages: Mapping[str, str] | None = None) -> Service:
+    """A service with its engines, clock and templates; nothing is connected yet. `pages` as for `make_web`."""
     app, worker = Database(settings.database_app_url, f"{name}-app"), Database(settings.database_worker_url, f"{name}-worker")
-    web = make_web(name, folder, secret=settings.session_secret, public_url=settings.public_url)
+    web = make_web(name, folder, secret=settings.session_secret, public_url=settings.public_url, pages=pages)
     relay = Relay(name, settings, settings.database_worker_url)
     telemetry.start(name, settings)
     return Service(name, settings, SystemClock(settings.clock_file), app, worker, web, relay)

@@ -15,6 +15,7 @@ from services.portal.contacts import owned
 from services.portal.contacts import pages as contacts_pages
 from services.portal.disputes import pages as dispute_pages
 from services.portal.identity import pages as identity_pages
+from services.portal.identity.here import HOME
 from services.portal.invoices import api, files
 from services.portal.invoices import pages as invoice_pages
 from services.portal.invoices.tables import practices
@@ -27,7 +28,7 @@ from shared.service import make_service
 def build() -> FastAPI:
     """The service as an application; its lifespan runs consumers, jobs and relay."""
     settings = Settings()
-    service = make_service("portal", settings, Path(__file__).parent)
+    service = make_service("portal", settings, Path(__file__).parent, {HOME: settings.portal_url})
     gateway = SandboxGateway(settings.gateway_url, settings.gateway_secret)
     papers = make_papers(settings.invoicing_url, settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
     service.closers += [gateway.close, papers.close]
@@ -56,4 +57,4 @@ def build() -> FastAPI:
         dispute_pages.make_router(service),
         api.make_router(service),
     ]
-    return service.http(routers, names, form_targets=[settings.gateway_url], home="/employerportal/")
+    return service.http(routers, names, form_targets=[settings.gateway_url], home=HOME)

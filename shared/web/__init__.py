@@ -1,11 +1,12 @@
 """Pages on the server: one Jinja2 environment per service, `page`, `redirect`, notices that survive a redirect, cookies."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import itsdangerous
 import jinja2
@@ -29,15 +30,24 @@ class Web:
     env: jinja2.Environment
     static: static.Static
     secret: str
-    secure: bool
+    public_url: str
+    pages: Mapping[str, str]
+
+    def secure(self, path: str) -> bool:
+        """Whether people open this path by https: at the address of its pages, where they have one of their own, else at the service's."""
+        address = next((own for start, own in self.pages.items() if path.startswith(start)), self.public_url)
+        return urlsplit(address).scheme == "https"
 
     def signer(self, purpose: str) -> itsdangerous.URLSafeTimedSerializer:
         """Signs what a cookie carries; one purpose's text is no other's."""
         return itsdangerous.URLSafeTimedSerializer(self.secret, salt=f"{self.service}/{purpose}")
 
 
-def make_web(service: str, folder: Path | None, *, secret: str, public_url: str) -> Web:
-    """Templates are found in `folder/templates`, then among the shared ones; static files in `folder/static` join the shared ones."""
+def make_web(service: str, folder: Path | None, *, secret: str, public_url: str, pages: Mapping[str, str] | None = None) -> Web:
+    """Templates are found in `folder/templates`, then among the shared ones; static files in `folder/static` join the shared ones.
+
+    `pages` are those that people open at another address than `public_url`: the start of their paths, and that address.
+    """
     own = [folder / "templates"] if folder else []
     files = static.load(*([folder / "static"] if folder else []))
     env = jinja2.Environment(
@@ -66,7 +76,7 @@ def make_web(service: str, folder: Path | None, *, secret: str, public_url: str)
     # Template modules as globals: `{{ ui.badge(...) }}` in every page, with no import line.
     env.globals["ui"] = env.get_template("components.html.j2").module
     env.globals["form"] = env.get_template("forms.html.j2").module
-    return Web(service, env, files, secret, public_url.startswith("https://"))
+    return Web(service, env, files, secret, public_url, pages or {})
 
 
 def use(request: Request, frame: Visitor | Desk) -> None:
@@ -97,11 +107,11 @@ def redirect(request: Request, url: str, notice: str = "", text: str = "", *, ki
 
 
 def set_cookie(request: Request, name: str, value: str, *, max_age: int | None = None) -> None:
-    """Adds a cookie (HttpOnly, SameSite=Lax, Secure under https) to whatever answers this request; `max_age` 0 deletes it."""
+    """Adds a cookie (HttpOnly, SameSite=Lax, Secure where this page is opened by https) to whatever answers this request; `max_age` 0 deletes it."""
     web: Web = request.app.state.web
     parts = [f"{name}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
     parts += [f"Max-Age={max_age}"] if max_age is not None else []
-    parts += ["Secure"] if web.secure else []
+    parts += ["Secure"] if web.secure(request.url.path) else []
     request.state.cookies.append("; ".join(parts))
 
 

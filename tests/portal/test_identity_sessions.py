@@ -1,9 +1,10 @@
 """Resets, sessions and their limits on a real database, through the pages as a browser without script takes them."""
 
-
+import httpx
 import pytest
 
 from services.portal.identity import failures
+from services.portal.main import build
 from shared.events.portal import PASSWORD_RESET_REQUESTED, SIGNIN_CODE_REQUESTED
 from tests.portal.people import ANSWER, OTHER, PASSWORD, QUESTION, Rooms, rooms, words
 
@@ -196,3 +197,27 @@ async def test_the_limits_of_a_session_can_be_set(rooms: Rooms):
         assert (await browser.get(HOME, follow_redirects=False)).status_code == 200
         rooms.clock.move(minutes=6 if minutes == 5 else 0)
         assert (await browser.get(HOME, follow_redirects=False)).status_code == way
+
+
+@pytest.mark.req("EP-08", part="sessions")
+@pytest.mark.parametrize(("staff", "employers"), [("http", "https"), ("https", "http")])
+async def test_a_cookie_is_secure_where_the_pages_that_it_is_for_are(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, staff: str, employers: str
+):
+    await rooms.registered()
+    monkeypatch.setenv("PUBLIC_URL", f"{staff}://staff.test")
+    monkeypatch.setenv("PORTAL_URL", f"{employers}://portal.test")
+    web = build()
+    service = web.state.service
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(web), headers={"accept": "text/html"}) as browser:
+            for scheme, answer in (
+                (employers, await browser.post(f"{employers}://portal.test{LOGIN}", data={"email": "paula@kuvalis.example", "password": PASSWORD})),
+                (staff, await browser.post(f"{staff}://staff.test/staff/sign-out")),
+            ):
+                assert answer.headers["set-cookie"].startswith("portal_")
+                assert answer.headers["set-cookie"].endswith("; Secure") == (scheme == "https")
+                assert ("strict-transport-security" in answer.headers) == (scheme == "https")
+    finally:
+        for close in (service.app.close, service.worker.close, *service.closers):
+            await close()
