@@ -100,14 +100,15 @@ def make_router(service: Service) -> APIRouter:
             lines = [each.state for each in await invoices.lines_of(tx, [(practice_id, claim_id)]) if each.invoice_id == invoice_id]
             if found is None or not lines or lines[-1] is None:
                 raise Problem(404)
-            notes = await lists.notes(tx, (practice_id, claim_id))
+            reads = who.may("holds:read")  # what employer and staff wrote about a dispute is of the case
+            notes = await lists.notes(tx, (practice_id, claim_id)) if reads else []
             zone = (await practices.get(tx, practice_id)).state.zone
             shown = await counts(tx, practice_id)
         line = lines[-1]
         return page(
             request, "claim.html.j2", where="Invoices", line=line, number=found.number, entries=running(line.entries), what=what, words=STATUS,
             here=f"/staff/{practice_id}/invoices/{invoice_id}", practice_id=practice_id, counts=shown, worker=who.may("holds:work"),
-            history=[(staff_moment(each["at"], zone), each["who"], each["what"], each["move"]) for each in notes],
+            reads=reads, history=[(staff_moment(each["at"], zone), each["who"], each["what"], each["move"]) for each in notes],
         )  # fmt: skip
 
     @router.get("/{invoice_id}/hold")
