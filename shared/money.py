@@ -2,10 +2,10 @@
 
 import re
 
-_AMOUNT = re.compile(r"^\s*\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?\s*$")
+_AMOUNT = re.compile(r"\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?")
 MINUS = "−"
 LIMIT_CENTS = 10**12
-MOST_DIGITS = 20
+LONGEST = 40
 
 
 class BadAmount(ValueError):
@@ -14,12 +14,12 @@ class BadAmount(ValueError):
 
 def parse(text: str) -> int:
     """Cents from what a person typed: `62.4`, `62.40`, `$1,240`. Raises BadAmount with words for the form."""
-    found = _AMOUNT.match(text)
+    text = text.strip()
+    found = _AMOUNT.fullmatch(text) if len(text) <= LONGEST else None
     if not found:
         raise BadAmount("Enter an amount in dollars, like 62.40")
-    dollars = found[1].replace(",", "")
-    # Thousands of digits are not even a number to Python.
-    if len(dollars) > MOST_DIGITS or (cents := int(dollars) * 100 + int((found[2] or "0").ljust(2, "0"))) > LIMIT_CENTS:
+    cents = int(found[1].replace(",", "")) * 100 + int((found[2] or "0").ljust(2, "0"))
+    if cents > LIMIT_CENTS:
         raise BadAmount("Enter a smaller amount")
     return cents
 

@@ -1,5 +1,6 @@
 """Money: what people type, what they read, and how an amount is spread; no cent comes or goes."""
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -23,6 +24,7 @@ CAPACITIES = st.lists(st.integers(0, 10**7), max_size=8)
         ("0.5", 50),
         ("$1,240", 124_000),
         (" $ 1,240.00 ", 124_000),
+        (" " * 1_000 + "7" + "\n" * 1_000, 700),
         ("1,234,567.89", 123_456_789),
         ("007", 700),
         ("10000000000.00", LIMIT_CENTS),
@@ -40,7 +42,15 @@ def test_what_is_no_amount_is_refused_in_words(typed: str) -> None:
         parse(typed)
 
 
-@pytest.mark.parametrize("typed", ["10,000,000,000.01", "9" * 5_000])
+@pytest.mark.parametrize("typed", ["9" * 41, "9" * 5_000, "$" + " " * 1_000_000 + "1", "1" + " " * 1_000_000 + "x", " " * 100_000 + "x"])
+def test_what_is_longer_than_any_amount_is_refused_at_once(typed: str) -> None:
+    before = time.process_time()
+    with pytest.raises(BadAmount, match=r"^Enter an amount in dollars, like 62\.40$"):
+        parse(typed)
+    assert time.process_time() - before < 0.5
+
+
+@pytest.mark.parametrize("typed", ["10,000,000,000.01", "9" * 40])
 def test_an_amount_above_the_limit_is_refused_in_words(typed: str) -> None:
     with pytest.raises(BadAmount, match=r"^Enter a smaller amount$"):
         parse(typed)
