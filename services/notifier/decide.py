@@ -23,7 +23,7 @@ def invoice_item(kind: str, issue_no: int, invoice: Mapping[str, Any], today: da
     if status == "pending":
         return "payment pending"
     if payable <= 0:
-        return "in dispute" if invoice["held_cents"] else "nothing to pay"
+        return "in review" if invoice["held_cents"] else "nothing to pay"
     if kind in ("overdue", "overdue_again") and not today > date.fromisoformat(invoice["due_on"]):
         return "not overdue"
     return None

@@ -120,7 +120,7 @@ async def _receipt(tx: AsyncConnection, mail: Any, settings: Settings, practice:
     if withheld := sum(each.get("withheld_cents", 0) for each in invoices):  # facts of 0.1.0 do not say
         claims = [claim_id for each in invoices for claim_id in each["withheld_claims"]]
         named = f"claim{'s' * (len(claims) > 1)} {', '.join(claims)}" if len(claims) <= MOST_NAMED else f"{len(claims)} claims"
-        paid.append(("Withheld for dispute", f"{usd(withheld)} · {named}"))
+        paid.append(("Withheld, in review", f"{usd(withheld)} · {named}"))
     context = _frame(practice, settings) | _charged(mail.facts) | {"account": account["name"], "name": contact["name"], "paid_rows": paid}
     return Letter(contact["email"], "receipt", context)
 

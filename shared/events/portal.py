@@ -100,7 +100,7 @@ class PaidClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidInvoice:
-    """One invoice inside a payment, as the payer saw it; `withheld` are its open claims that the payment left out because they are in dispute."""
+    """One invoice inside a payment, as the payer saw it; `withheld` are its open claims that the payment left out because they are in review."""
 
     invoice_id: str
     number: str

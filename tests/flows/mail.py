@@ -69,7 +69,7 @@ class Post:
                 "twice": self.told.setdefault(at, mail.mail_id) != mail.mail_id,
                 "after close": state["status"] == "closed",
                 "while a payment is pending": state["status"] == "pending" and item["kind"] != "reissued",
-                "in dispute": item["kind"] != "reissued" and state["payable_cents"] <= 0,
+                "in review": item["kind"] != "reissued" and state["payable_cents"] <= 0,
                 "from a copy older than its facts": row["version"] < self._highest(item["invoice_id"]),
                 "from a copy older than a dispute": row["version"] < self._disputed(item["invoice_id"]),
                 "after a capture was read that the copy does not name": not self._captured(item["invoice_id"]) <= named,

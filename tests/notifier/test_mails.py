@@ -19,7 +19,7 @@ DECISIONS = [
     ("new", {}, None),
     ("new", {"status": "closed", "payable_cents": 0}, "paid"),
     ("new", {"status": "pending", "payable_cents": 0}, "payment pending"),
-    ("new", {"status": "in_review", "payable_cents": 0, "held_cents": 100}, "in dispute"),
+    ("new", {"status": "in_review", "payable_cents": 0, "held_cents": 100}, "in review"),
     ("new", {"status": "in_review", "payable_cents": 40, "held_cents": 60}, None),
     ("overdue", {}, "not overdue"),
     ("reissued", {"issues": [{"no": 1}, {"no": 2}]}, "superseded"),

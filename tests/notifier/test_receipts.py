@@ -35,9 +35,9 @@ async def receipt(notifier: Notifier, capture: PaymentCaptured) -> str:
 @pytest.mark.req("EP-15", "NT-01", "NT-03")
 @pytest.mark.parametrize(("claims", "words"), [
     ([], None),
-    (["48213"], "Withheld for dispute: 120.00 · claim 48213"),
-    (["48213", "48215"], "Withheld for dispute: 120.00 · claims 48213, 48215"),
-    ([str(n) for n in range(6)], "Withheld for dispute: 120.00 · 6 claims"),
+    (["48213"], "Withheld, in review: 120.00 · claim 48213"),
+    (["48213", "48215"], "Withheld, in review: 120.00 · claims 48213, 48215"),
+    ([str(n) for n in range(6)], "Withheld, in review: 120.00 · 6 claims"),
 ])  # fmt: skip
 async def test_a_receipt_says_what_was_paid_and_which_claims_were_withheld(notifier: Notifier, claims: list[str], words: str | None) -> None:
     asked = replace(INVOICE, withheld_claims=claims, withheld_cents=12000 if claims else 0)

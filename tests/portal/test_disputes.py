@@ -80,7 +80,7 @@ async def test_a_receipt_names_the_claims_that_were_withheld(portal: Portal):
         paper = await browser.get(on_its_way.headers["location"].split("?")[0] + "/receipt.pdf")
     [said] = await portal.said(PAYMENT_CAPTURED)
     assert (said.invoices[0].withheld_cents, said.invoices[0].withheld_claims) == (10000, ["i1-c1"])
-    assert "Withheld for dispute 100.00 · claim i1-c1" in words(receipt) and "or In-Review where a claim is disputed" in words(receipt)
+    assert "Withheld, in review 100.00 · claim i1-c1" in words(receipt) and "or In-Review where a claim is withheld" in words(receipt)
     assert "100.00 · claim i1-c1" in " ".join(pypdf.PdfReader(io.BytesIO(paper.content)).pages[0].extract_text().split())
 
 

@@ -129,8 +129,11 @@ def test_a_part_of_a_payment_fits_on_its_topic_however_long_ids_are():
 
 
 @pytest.mark.req("EP-13")
-async def test_a_cart_that_one_payment_cannot_name_is_refused_before_any_card_is_asked(portal: Portal, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pay, "LARGEST_PAYMENT", 100)
+@pytest.mark.parametrize("limit", ["LARGEST_PAYMENT", "LARGEST_HEADS"])
+async def test_a_cart_that_one_payment_cannot_name_is_refused_before_any_card_is_asked(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    monkeypatch.setattr(pay, limit, 100)
     await portal.show(invoice())
     async with portal.browser() as browser:
         await browser.post("/employerportal/cart/add", data={"invoice": ["i1"]})

@@ -5,6 +5,7 @@ answer is stored by whoever has it: the request that called, or the job that ask
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ CALL_TIME = timedelta(seconds=20)  # longer than the adapter waits for an answer
 PATIENCE = timedelta(seconds=20)  # so long a submitted charge may still come; then it is released, which ends the doubt
 LONGEST_PAUSE = timedelta(seconds=15)  # a person waits for the outcome, and an ask costs the processor little
 LARGEST_PAYMENT, NAMED_BYTES = 900_000, 70  # payment.state is one message with every claim: its id, and what else is said of it
+LARGEST_HEADS, HEAD_BYTES = 300_000, 300  # every invoice stands with its withheld claims beside a part's claims (captured.PART_BYTES)
 TIMER = "portal.unconfirmed"
 TYPE, USER = "Webportal CC Payment", "PortalDesktop"
 
@@ -65,7 +67,7 @@ async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, pr
             basket = await cart.read(tx, here)
             if not basket.items:
                 raise NothingToPay
-            if sum(len(line.claim_id.encode()) + NAMED_BYTES for item in basket.items for line in item.payable.lines) > LARGEST_PAYMENT:
+            if _too_large([item.payable for item in basket.items]):
                 raise TooManyClaims
             head = {
                 "practice_id": here.practice_id,
@@ -88,6 +90,13 @@ async def start(till: Checkout, here: Here, attempt_id: str, return_url: str, pr
                 known = await store.find(tx, here.practice_id, attempt_id)
         amount = known.amount_cents if known else basket.cents
     return await till.gateway.start(attempt_id, amount, return_url, practice_name, BRANDS)
+
+
+def _too_large(asked: Sequence[Payable]) -> bool:
+    """Whether what has to be said of the payment could be more than its messages hold: nothing is taken that cannot be told."""
+    paid = sum(len(line.claim_id.encode()) + NAMED_BYTES for each in asked for line in each.lines)
+    heads = sum(HEAD_BYTES + sum(len(claim_id.encode()) + 3 for claim_id in each.withheld) for each in asked)
+    return paid > LARGEST_PAYMENT or heads > LARGEST_HEADS
 
 
 async def returned(till: Checkout, practice_id: str, attempt_id: str) -> Any:

@@ -104,7 +104,7 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
             ["Card", card(row.card_brand, row.card_last4)],
             ["Record number", record(row.record_no)],
             ["Authorization number", row.authorization_number],
-            ["Withheld for dispute", _withheld(invoices) or "None"],
+            ["Withheld, in review", _withheld(invoices) or "None"],
         ],
         "invoices": [
             {
@@ -119,7 +119,7 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
 
 
 def _withheld(invoices: Any) -> str:
-    """What was left out of the payment because it is disputed, in words: the sum and the claims; empty where nothing was (EP-15)."""
+    """What was left out of the payment because it is in review, in words: the sum and the claims; empty where nothing was (EP-15)."""
     claims = [claim for each in invoices for claim in each.withheld_claims]
     cents = sum(each.withheld_cents for each in invoices)
     return " · ".join([usd(cents), *([f"{'claims' if len(claims) > 1 else 'claim'} {', '.join(claims)}"] if claims else [])]) if cents else ""
