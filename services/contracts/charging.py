@@ -25,6 +25,7 @@ from shared.db import Database, passing
 from shared.events.contracts import CHARGE_FAILED, CONTRACT_CHARGED, ChargedClaim, ChargeFailed, ContractCharged
 from shared.events.types import Card
 from shared.gateway import Answer, Gateway, Unknown
+from shared.money import usd
 from shared.outbox import Outgoing
 from shared.web.show import staff_day
 
@@ -102,6 +103,8 @@ class Charging:
             if row is None or row.status != S.UNKNOWN or row.attempt_id != charge.attempt_id:
                 return False
             trace = telemetry.traceparent() or row.trace
+            if answer.captured_cents and answer.captured_cents != row.submitted_cents:
+                return await self._differs(tx, row, answer.captured_cents)
             if answer.state in ("captured", "refunded"):
                 await self._captured(tx, row, answer, trace)
             elif answer.state == "declined":
@@ -180,6 +183,14 @@ class Charging:
         )
         await outbox.append(tx, now, [Outgoing(CHARGE_FAILED, body, trace)])
         OUTCOMES.labels("declined").inc()
+
+    async def _differs(self, tx: AsyncConnection, row: Any, taken_cents: int) -> bool:
+        """Another amount was taken than was asked for: no charge that anybody is told of, but a doubt on the list of staff."""
+        words = f"the card processor took {usd(taken_cents)} instead of {usd(row.submitted_cents)}"
+        if row.reason != words:
+            log.error("charge %s: %s", row.attempt_id, words)
+            await store.save_charge(tx, row, reason=words)
+        return False
 
     async def _lost(self, tx: AsyncConnection, row: Any, trace: str | None) -> None:
         """The attempt never took anything and never will: a new one, under a new key, may be made."""

@@ -36,7 +36,7 @@ WORDS = {
     "paused": ("Paused", "overdue"),
 }
 
-STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Waits for another try", "charged": "Charged, now credit"}
+STOPPED = {"failed": "Failed", "paused": "Paused", "due": "Waits for another try", "unknown": "In doubt", "charged": "Charged, now credit"}
 
 
 def make_router(service: Service) -> APIRouter:

@@ -102,12 +102,12 @@ async def charges_of(tx: AsyncConnection, practice_id: str, contract_id: int) ->
 
 
 async def stopped_charges(tx: AsyncConnection, practice_id: str, status: str, at: Cursor | None, limit: int) -> list[Row[Any]]:
-    """Charges that failed, are paused, wait for another try, or whose money became credit; in the direction of the cursor, newest first."""
+    """Charges that failed, are paused, in doubt, wait for another try, or whose money became credit; in the cursor's direction, newest first."""
     state = tables.payment_states.c
     credited = select(state.payment_id).where(state.practice_id == practice_id, state.credited_cents > 0)
     stopped = or_(
         charge.status.in_([ChargeStatus.FAILED, ChargeStatus.PAUSED]),
-        and_(charge.status == ChargeStatus.DUE, charge.reason.is_not(None)),
+        and_(charge.status.in_([ChargeStatus.DUE, ChargeStatus.UNKNOWN]), charge.reason.is_not(None)),
         and_(charge.status == ChargeStatus.CHARGED, charge.attempt_id.in_(credited)),
     )
     both = (contract.practice_id == charge.practice_id) & (contract.contract_id == charge.contract_id)

@@ -101,3 +101,25 @@ async def test_staff_see_what_failed_is_paused_or_is_tried_again(app: FastAPI, d
         assert "Charges to look at" in (await http.get("/staff/7/agreements")).text
     async with signed_in(app, "poster") as http:
         assert (await http.get("/staff/7/agreements/charges")).status_code == 403
+
+
+@pytest.mark.req("CF-08")
+async def test_another_amount_than_was_asked_for_is_no_charge_and_staff_see_it(
+    desk: Contracts, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await signed(desk, GOOD)
+    await desk.give(CLAIM_BALANCES, balances(3, 4200))
+    await desk.give(CHARGE_DUE, await due(desk))
+    charge = desk.gateway.charge
+
+    async def less(key: str, card: str, cents: int) -> Any:
+        return await charge(key, card, cents - 200)
+
+    monkeypatch.setattr(desk.gateway, "charge", less)
+    assert await desk.charge() == 0
+    [row] = await charge_rows(desk)
+    assert (row.status, row.reason) == ("unknown", "the card processor took 40.00 instead of 42.00")
+    assert not await desk.said(CONTRACT_CHARGED)
+    async with signed_in(app, "front_desk") as browser:
+        page = (await browser.get("/staff/7/agreements/charges")).text
+    assert "In doubt" in page and "took 40.00 instead of 42.00" in page
