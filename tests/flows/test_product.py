@@ -136,6 +136,17 @@ async def test_the_oracle_finds_a_charge_after_a_cancel(played: Played) -> None:
 
 
 @pytest.mark.req("PF-06", part="without Docker")
+async def test_the_oracle_finds_a_claim_that_was_paid_twice(played: Played) -> None:
+    facts = await gather(played.at)
+    paid = facts.told["invoice.payment_captured"][0]
+    facts.told["invoice.payment_captured"].append(paid | {"payment_id": "again"})
+    claim = paid["invoices"][0]["claims"][0]
+    cents = claim["amount_cents"]
+    words = f"claim {claim['claim_id']} of {cents} was paid by 2 payments, {2 * cents} together"
+    assert words in findings(facts)["nothing is paid twice"]
+
+
+@pytest.mark.req("PF-06", part="without Docker")
 async def test_the_oracle_finds_a_record_of_ours_that_nobody_can_read(played: Played) -> None:
     async with unreadable(played) as place:
         facts = await gather(played.at)
@@ -145,7 +156,7 @@ async def test_the_oracle_finds_a_record_of_ours_that_nobody_can_read(played: Pl
 
 
 def test_every_check_of_the_oracle_has_something_broken_to_find() -> None:
-    found_by = {each.found_by for each in (*FAULTS, *LIES)} | {"our records can be read"}
+    found_by = {each.found_by for each in (*FAULTS, *LIES)} | {"our records can be read", "nothing is paid twice"}
     assert {check.__name__.replace("_", " ") for check in CHECKS} == found_by
 
 

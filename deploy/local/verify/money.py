@@ -1,6 +1,6 @@
 """Money rules: the ledger, balances, captures, batches, contract charges."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -159,6 +159,21 @@ def batches_balance(facts: Facts) -> Iterator[str]:
             yield f"deposit {row['number']} of {row['amount_cents']} has batches of {totals[row['deposit_id']]}"
 
 
+def nothing_is_paid_twice(facts: Facts) -> Iterator[str]:
+    """Several payments took no more for a claim than its content charges: nobody was asked for what somebody had paid (EP-14)."""
+    contents = {key(row): row["content"] for row in facts.rows("posting", "claims") if row["content"]}
+    took: dict[tuple[Any, ...], set[tuple[str, int, int]]] = defaultdict(set)  # a fact may be told twice
+    for fact, named, _ in _named(facts):
+        at = fact["practice_id"], named["claim_id"]
+        if at in contents and all(named[f"claim_{name}"] == contents[at][name] for name in ("version", "revision")):
+            took[at].add((fact["payment_id"], fact.get("part", 1), named["amount_cents"]))
+    for at, parts in sorted(took.items()):
+        payments, taken = {payment_id for payment_id, _, _ in parts}, sum(cents for _, _, cents in parts)
+        charged = sum(cents for _, cents in contents[at]["charges"])
+        if len(payments) > 1 and taken > charged:
+            yield f"claim {at[1]} of {charged} was paid by {len(payments)} payments, {taken} together"
+
+
 def nothing_is_claimed_twice(facts: Facts) -> Iterator[str]:
     """No claim is in two live attempts, and no live attempt outlives its payment (EP-14)."""
     open_attempts = {row["attempt_id"] for row in facts.rows("portal", "attempts") if row["state"] in ("submitted", "unknown")}
@@ -211,6 +226,7 @@ CHECKS = (
     applied_money_equals_entries,
     credits_equal_payments,
     credit_is_not_asked_again,
+    nothing_is_paid_twice,
     batches_balance,
     nothing_is_claimed_twice,
     contracts_keep_their_word,
