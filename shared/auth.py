@@ -86,7 +86,7 @@ def staff(permission: str) -> Callable[[Request], Awaitable[Staff]]:
     @guard(permission)
     async def check(request: Request) -> Staff:
         who = await _who(request)
-        practice_id = request.path_params.get("practice_id", request.path_params.get("practiceid"))
+        practice_id = request.path_params.get("practice_id", request.path_params.get("practiceid"))  # as the contracts' API of old spells it
         if practice_id is not None and not who.works_at(practice_id):
             raise Problem(403, "This practice is not one of yours", "Choose another practice, or ask its practice admin for access.")
         if not who.may(permission):

@@ -93,9 +93,9 @@ async def replay(service: Service, words: Sequence[str]) -> str:
         stuck: set[tuple[str, bytes]] = set()  # keys that stopped at a record of a page before
         async for rows in parking.pages(service.worker, [consumption.group], words):
             unknown -= {row.parked_id for row in rows}
-            went, _ = await consumption.replay([row for row in rows if (row.topic, row.key) not in stuck])
+            went = await consumption.replay([row for row in rows if (row.topic, row.key) not in stuck])
             async with service.worker.begin() as tx:
-                stay = await parking.still(tx, rows)
+                stay = await parking.still_parked(tx, rows)
             stuck |= {(row.topic, row.key) for row in stay}
             done, left = done + went, left + len(stay)
     if unknown:

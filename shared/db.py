@@ -155,7 +155,7 @@ async def fetch(tx: AsyncConnection, statement: str, values: Mapping[str, Any]) 
 
 @cache
 def recordset(table: Table, columns: tuple[str, ...], name: str) -> str:
-    """What to select rows of a table from that travel as one JSON parameter `:name`, and are called by that name too."""
+    """A FROM item that turns the JSON parameter `:name` into rows of these columns, under the alias `name`."""
     types = ", ".join(f'"{each}" {table.c[each].type.compile(dialect=_DIALECT)}' for each in columns)
     return f"jsonb_to_recordset(CAST(:{name} AS jsonb)) AS {name} ({types})"
 
@@ -189,8 +189,7 @@ def passing(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout | InterfaceError | asyncpg.InterfaceError):
         return True
     if isinstance(error, DBAPIError):
-        cause = error.orig.__cause__ if error.orig else None
-        return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None)) or _outlived(cause)
+        return error.connection_invalidated or passing_state(getattr(error.orig, "sqlstate", None)) or _outlived(cause(error))
     return isinstance(error, asyncpg.PostgresError) and (passing_state(error.sqlstate) or _outlived(error))
 
 

@@ -187,8 +187,8 @@ class Consumption:
                 await handler(tx, messages)
         await outbox.append(tx, self.clock.business(), [report for report in reports if report])
 
-    async def replay(self, rows: Sequence[Any]) -> tuple[int, int]:
-        """Handles parked records again, in order; returns how many went through and how many stay. A key stops at its first failure."""
+    async def replay(self, rows: Sequence[Any]) -> int:
+        """Handles parked records again, in order; returns how many went through. A key stops at its first failure."""
         done, failed = 0, set()
         for row in rows:
             if (row.topic, row.key) in failed:
@@ -196,8 +196,7 @@ class Consumption:
             record = parking.record_of(row)
             try:
                 async with self.db.begin() as tx:
-                    held = await tx.execute(parking.taken(row))
-                    if held.one_or_none() is None:
+                    if not await parking.take(tx, row):
                         continue
                     message, span = read(record, self.topics[record.topic])
                     span.end()
@@ -210,8 +209,8 @@ class Consumption:
                     raise
                 failed.add((row.topic, row.key))
                 async with self.db.begin() as tx:
-                    await tx.execute(parking.tried_again(row, error))
-        return done, len(rows) - done
+                    await parking.note_failure(tx, row, error)
+        return done
 
 
 class Broker(KafkaBroker):

@@ -137,8 +137,8 @@ def _version(value: bytes | None) -> tuple[float, int]:
     return found.version, found.revision
 
 
-async def oldest(tx: AsyncConnection, consumers: Sequence[str], parked_ids: Collection[str] = (), after: Any = None) -> list[Any]:
-    """A page of parked records, or of those that are named, in the order in which they have to be replayed; `after` ends the page before."""
+async def page(tx: AsyncConnection, consumers: Sequence[str], parked_ids: Collection[str] = (), after: Any = None) -> list[Any]:
+    """Up to PAGE parked records of these consumers in replay order, only `parked_ids` where given; `after` is the last row of the page before."""
     found = select(parked).where(parked.c.consumer.in_(consumers)).order_by(*_ORDER).limit(PAGE)
     if parked_ids:
         found = found.where(parked.c.parked_id.in_(parked_ids))
@@ -148,32 +148,33 @@ async def oldest(tx: AsyncConnection, consumers: Sequence[str], parked_ids: Coll
 
 
 async def pages(db: Database, consumers: Sequence[str], parked_ids: Collection[str] = ()) -> AsyncIterator[list[Any]]:
-    """All pages of them, each read when it is wanted."""
+    """All of them, page by page; each page is read in a transaction of its own."""
     after = None
     while True:
         async with db.begin() as tx:
-            rows = await oldest(tx, consumers, parked_ids, after)
+            rows = await page(tx, consumers, parked_ids, after)
         if not rows:
             return
         yield rows
         after = rows[-1]
 
 
-async def still(tx: AsyncConnection, rows: Sequence[Any]) -> list[Any]:
+async def still_parked(tx: AsyncConnection, rows: Sequence[Any]) -> list[Any]:
     """Topic and key of those of these records that are parked still."""
     these = parked.c.parked_id.in_([row.parked_id for row in rows])
     return list(await tx.execute(select(parked.c.topic, parked.c.key).where(these)))
 
 
-def taken(row: Any) -> Any:
-    """Takes a parked row out, so that of two replays one has it."""
-    return delete(parked).where(parked.c.parked_id == row.parked_id).returning(parked.c.parked_id)
+async def take(tx: AsyncConnection, row: Any) -> bool:
+    """Takes a parked row out; of two replays one has it."""
+    return (await tx.execute(delete(parked).where(parked.c.parked_id == row.parked_id))).rowcount == 1
 
 
-def tried_again(row: Any, error: Exception) -> Any:
+async def note_failure(tx: AsyncConnection, row: Any, error: Exception) -> None:
     """Notes that a replay failed too."""
     path, words = _why(error)
-    return update(parked).where(parked.c.parked_id == row.parked_id).values(attempts=parked.c.attempts + 1, path=path, error=words)
+    again = {"attempts": parked.c.attempts + 1, "path": path, "error": words}
+    await tx.execute(update(parked).where(parked.c.parked_id == row.parked_id).values(again))
 
 
 def _why(error: Exception) -> tuple[str | None, str]:

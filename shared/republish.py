@@ -26,7 +26,7 @@ Bodies = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Sequence[object]]]
 
 @dataclass(frozen=True)
 class Owned:
-    """Where the things of a state topic are kept, and how rows of that table, which are locked, become what the topic says of them."""
+    """A state topic's table, and the function that turns its locked rows into bodies."""
 
     table: Table
     bodies: Bodies

@@ -202,10 +202,10 @@ class Service:
         return f"this is not the database of {self.name}: it has no table {missing}" if missing else None
 
     async def _consumers(self) -> str | None:
+        if self.consumptions and not await self._broker_answers():
+            return "the broker does not answer"
         for consumption in self.consumptions:
             consumer = consumption.subscriber.consumer if consumption.subscriber else None
-            if not await self._broker_answers():
-                return "the broker does not answer"
             if consumer is None or not consumer._client.cluster.brokers():
                 return f"{consumption.group} has not joined its group yet"
             if not consumer.assignment() and self.settings.replica == 0:
@@ -241,7 +241,7 @@ class Service:
                     os.kill(os.getpid(), signal.SIGTERM)
 
     async def _has_work(self, consumption: Consumption) -> bool:
-        """Whether it moved nothing of late though there are records to read, and database and broker are well."""
+        """Whether it has not moved lately although there are records to read, and database and broker answer."""
         if consumption.subscriber is None or time.monotonic() - consumption.moved_at < LOOK_SECONDS:
             return False
         return bool(await kafka.lag(consumption)) and not await self._database() and await self._broker_well()

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from services.invoicing.store import practices
 from shared.db import Database, passing
 from shared.logo import print_with
-from shared.web.show import day, phone
+from shared.web.show import address, address_lines, day, phone
 
 log = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
@@ -96,7 +96,7 @@ def contents(frozen: Mapping[str, Any], no: int, logo: str | None, lines_before:
     return {
         "practice": {
             "name": practice["display_name"],
-            "address": one_line(practice["postal_address"]),
+            "address": address(practice["postal_address"]),
             "phone": phone(practice["phone"]),
             "accent": practice["brand"]["accent"],
             "logo": logo,
@@ -177,13 +177,3 @@ def recent_payments(lines: list[dict[str, Any]], on: date) -> list[dict[str, Any
                 found[entry["on"], line["claim_id"], HOW.get(entry["cause"] or "", "Payment")] -= entry["change_cents"]
     rows = sorted(found.items(), reverse=True)
     return [{"on": day(date.fromisoformat(paid)), "how": how, "claim": claim, "cents": cents} for (paid, claim, how), cents in rows if cents]
-
-
-def address_lines(address: Mapping[str, Any]) -> list[str]:
-    """An address as it stands on an envelope."""
-    return [part for part in (address["line1"], address["line2"], f"{address['city']}, {address['state']} {address['zip'] or ''}".strip()) if part]
-
-
-def one_line(address: Mapping[str, Any]) -> str:
-    """An address in a row."""
-    return ", ".join(address_lines(address))

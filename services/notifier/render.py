@@ -19,7 +19,8 @@ def make_env() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, charge_day=charge_day)
+    env.globals.update(usd=money.usd, day=show.day, moment=show.moment, plural=show.plural, phone=show.phone, address=show.address)
+    env.globals["charge_day"] = charge_day
     env.globals["first_name"] = lambda name: name.split()[0] if name.split() else name
     return env
 

@@ -61,11 +61,8 @@ HEADERS = HeaderRegistry()
 HEADERS.map_to_type("subject", Subject)  # type: ignore[arg-type]  # the registry adds BaseHeader itself
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
-    """The mail server will never take this mail."""
-
-    words: str
+    """The mail server will never take this mail; the words say why."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class Sender:
                 else:
                     await self._post(words)
         except Refused as error:
-            return await self._finish(mail, letter, "failed", error.words)
+            return await self._finish(mail, letter, "failed", str(error))
         except (OSError, aiosmtplib.SMTPException, httpx.HTTPError) as error:
             log.warning("mail %s not sent yet, attempt %d: %s", mail.mail_id, mail.attempts, type(error).__name__)
             return await self._try_later(mail, letter)

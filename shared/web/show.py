@@ -1,7 +1,10 @@
 """How values look: dates for visitors (Nov 17, 2026) and for staff (11/17/2026), times with their zone in words, amounts, counts."""
 
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from shared import money
 
@@ -61,6 +64,17 @@ def phone(text: str) -> str:
     if len(digits) == 10 and not set(text) - set("0123456789 ().-"):
         text = f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
     return text.replace(" ", "\u00a0").replace("-", "\u2011")
+
+
+def address_lines(address: Any) -> list[str]:
+    """A postal address, or its JSON, as it stands on an envelope."""
+    at = msgspec.to_builtins(address)
+    return [part for part in (at["line1"], at.get("line2"), f"{at['city']}, {at['state']} {at.get('zip') or ''}".strip()) if part]
+
+
+def address(address: Any) -> str:
+    """A postal address, or its JSON, in a row."""
+    return ", ".join(address_lines(address))
 
 
 def card(brand: str, last4: str) -> str:

@@ -35,7 +35,9 @@ class Static:
 
     def url(self, name: str) -> str:
         """The address of a file; raises KeyError for a name that is not there, so that a page with a dead link fails its test."""
-        return f"/static/{self.digest}/{name}" if name in self.files else _missing(name)
+        if name not in self.files:
+            raise KeyError(f"no static file is named {name}")
+        return f"/static/{self.digest}/{name}"
 
     def answer(self, request: Request, digest: str, name: str) -> Response | None:
         """The file, packed where the browser can unpack it; None when there is no such file."""
@@ -72,7 +74,3 @@ def _sprite() -> bytes:
             raise ValueError(f"{path.name} is no drawing")
         symbols.append(f'<symbol id="{path.stem}" viewBox="0 0 16 16">{drawing[1].strip()}</symbol>')
     return f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>'.encode()
-
-
-def _missing(name: str) -> str:
-    raise KeyError(f"no static file is named {name}")

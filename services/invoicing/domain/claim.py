@@ -12,7 +12,11 @@ BILLED_FIELDS = tuple(field.name for field in fields(ClaimBilled))
 
 
 class Refused(ValueError):
-    """What a person or program asked cannot be done; the message says why in words."""
+    """What a person or program asked cannot be done; the message says why in words, `field` names where a form shows them."""
+
+    def __init__(self, words: str, field: str = "") -> None:
+        super().__init__(words)
+        self.field = field
 
 
 class Intake(StrEnum):

@@ -59,15 +59,15 @@ async def rebrand(
     if known.state.version != version:
         raise Refused("Somebody changed these settings since you opened them. Look at them again, then save")
     if not display_name.strip():
-        raise Refused("Enter the name that employers see")
+        raise Refused("Enter the name that employers see", "display_name")
     if logo_id and logo_id not in {each["document_id"] for each in await practices.logos(tx, practice_id)}:
-        raise Refused("Choose one of the practice's logos")
+        raise Refused("Choose one of the practice's logos", "logo_id")
     if logo_id and not logo_alt.strip():
-        raise Refused(DESCRIBE)
+        raise Refused(DESCRIBE, "logo_alt")
     if not _line(display_name.strip(), LONGEST_NAME):
-        raise Refused(f"Enter the name as up to {LONGEST_NAME} plain characters on one line")
+        raise Refused(f"Enter the name as up to {LONGEST_NAME} plain characters on one line", "display_name")
     if not _line(logo_alt.strip()):
-        raise Refused(f"Describe the logo in up to {LONGEST_LINE} plain characters on one line")
+        raise Refused(f"Describe the logo in up to {LONGEST_LINE} plain characters on one line", "logo_alt")
     new = replace(known.state, display_name=display_name.strip(), brand=brand(colour, logo_id, logo_alt.strip()))
     return await _save(tx, now, known, new, colour, known.next_number)
 
@@ -77,7 +77,7 @@ def brand(colour: str, logo_id: str | None, logo_alt: str) -> Brand:
     try:
         safe = colours.brand(colour)
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise Refused(str(error), "colour") from error
     return Brand(accent=safe.accent, accent_on=safe.on, accent_edge=safe.edge, accent_soft=safe.soft, logo_id=logo_id, logo_alt=logo_alt)
 
 
@@ -88,24 +88,24 @@ async def read_logo(content: bytes) -> Logo:
     """
     logo = look(content)
     if logo is None:
-        raise Refused("Not taken: only PNG or JPEG")
+        raise Refused("Not taken: only PNG or JPEG", "file")
     if len(content) > MEBIBYTE:
-        raise Refused("Not taken: a logo may have up to 1 MB")
+        raise Refused("Not taken: a logo may have up to 1 MB", "file")
     unreadable = "Not taken: this file cannot be read as an image"
     if not logo.small:
         large = f"Not taken: a logo may have up to {MOST_PIXELS} pixels each way, this one has {logo.width} by {logo.height}"
-        raise Refused(large if logo.width and logo.height else unreadable)
+        raise Refused(large if logo.width and logo.height else unreadable, "file")
     try:
         await pdf.render(TRIAL, {"name": "", "logo": logo.file, "logo_alt": "Logo"}, {logo.file: content})
     except pdf.CannotPrint as error:
-        raise Refused(unreadable) from error
+        raise Refused(unreadable, "file") from error
     return logo
 
 
 async def keep_logo(tx: AsyncConnection, practice_id: str, logo: Logo, alt: str) -> str:
     """A logo that was read, as a document; answers its id. Raises Refused without a description: no paper shows a picture without one."""
     if not alt:
-        raise Refused(DESCRIBE)
+        raise Refused(DESCRIBE, "logo_alt")
     document_id = await practices.add_document(tx, practice_id, logo.file, f"image/{logo.kind}", logo.content)
     await practices.add_logo(tx, practice_id, document_id, alt)
     return document_id

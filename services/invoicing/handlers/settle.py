@@ -44,7 +44,7 @@ TOPIC_OF = {
 
 @dataclass
 class Settled:
-    """What settling found: the newest version of each line and invoice it looked at, for whoever names them."""
+    """What settling found: the newest version of each line and invoice it looked at, for whoever names them; `events` to publish."""
 
     lines: dict[Key, int] = field(default_factory=dict)
     invoices: dict[Key, int] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Practice settings: the name and look that employers see, with a preview before they are published (EP-19)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import UploadFile
@@ -9,7 +9,6 @@ from services.invoicing.api_papers import file
 from services.invoicing.domain.claim import Refused
 from services.invoicing.handlers.practices import keep_logo, read_logo, rebrand
 from services.invoicing.pages.words import counts
-from services.invoicing.papers import one_line
 from services.invoicing.store import practices
 from services.invoicing.store.invoices import number_text
 from services.invoicing.tables import MEBIBYTE
@@ -19,7 +18,7 @@ from shared.service import Service
 from shared.web import page, redirect
 from shared.web.brand import DEFAULT
 from shared.web.brand import brand as safe_brand
-from shared.web.show import phone, size
+from shared.web.show import address, phone, size
 
 FIELDS = ("version", "display_name", "colour", "logo_id", "logo_alt")
 Admin = Annotated[Staff, Depends(staff("settings:write"))]
@@ -49,7 +48,7 @@ def make_router(service: Service) -> APIRouter:
                 wanted = values["display_name"], values["colour"], values["logo_id"] or None, values["logo_alt"]
                 await rebrand(tx, clock.business(), practice_id, version, *wanted)
         except Refused as error:
-            return await show(request, practice_id, values, {field_of(str(error)): str(error)})
+            return await show(request, practice_id, values, {error.field: str(error)})
         return redirect(request, request.url.path, "Published.", "Portal, invoices and mails show it from now on.")
 
     async def new_logo(practice_id: str, upload: UploadFile, alt: str) -> str:
@@ -78,8 +77,8 @@ def make_router(service: Service) -> APIRouter:
         facts = [
             ("Legal name", state.legal_name),
             ("Time zone", state.zone),
-            ("Address", one_line({**_plain(state.postal_address)})),
-            ("Checks go to", f"{state.remit_to_name}, {one_line(_plain(state.remit_to_address))}"),
+            ("Address", address(state.postal_address)),
+            ("Checks go to", f"{state.remit_to_name}, {address(state.remit_to_address)}"),
             ("Phone", phone(state.phone)),
             ("Hours", state.hours),
             ("Portal", state.portal_address),
@@ -96,13 +95,3 @@ def make_router(service: Service) -> APIRouter:
             return file(await practices.get_document(tx, practice_id, document_id))
 
     return router
-
-
-def field_of(words: str) -> str:
-    """The field that a refusal is about."""
-    starts = {"Enter the name": "display_name", "Enter a colour": "colour", "Describe": "logo_alt", "Not taken": "file", "Choose one": "logo_id"}
-    return next((name for start, name in starts.items() if words.startswith(start)), "")
-
-
-def _plain(address: Any) -> dict[str, Any]:
-    return {name: getattr(address, name) for name in ("line1", "line2", "city", "state", "zip")}

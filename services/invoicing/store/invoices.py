@@ -127,7 +127,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An invoice with the sums over its live lines, in which pending payments are not yet, and the payments that name it."""
+    """An invoice, the sums over its live lines (pending payments not yet subtracted), and the payments that name it."""
 
     invoice: Invoice
     totals: Totals

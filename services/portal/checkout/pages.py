@@ -1,4 +1,4 @@
-"""The cart, and the way from it to a payment: each page shows where the attempt stands, whatever its address was left or reloaded (EP-13, EP-26)."""
+"""The cart, and the way from it to a payment; each page shows where the attempt stands, however the person came to it (EP-13, EP-26)."""
 
 from typing import Annotated, Any
 from urllib.parse import quote

@@ -20,7 +20,7 @@ from shared.logo import print_with
 from shared.money import usd
 from shared.service import Service
 from shared.web import page
-from shared.web.show import card, day, moment, phone
+from shared.web.show import address, card, day, moment, phone
 
 log = logging.getLogger(__name__)
 PAGE = 25
@@ -89,7 +89,7 @@ def contents(row: Any, invoices: Any, logo: str | None) -> dict[str, Any]:
     return {
         "practice": {
             "name": practice["display_name"],
-            "address": words.address(practice["postal_address"]),
+            "address": address(practice["postal_address"]),
             "phone": phone(practice["phone"]),
             "accent": practice["brand"]["accent"],
             "logo": logo,

@@ -17,7 +17,7 @@ carts = Table(
     Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Times named `_at` without more are of the system clock, but for those of business: captured_at and submitted_on.
+# Times named `_at` without more are of the system clock, but for those of business: captured_at and submitted_business_at.
 attempts = Table(
     "attempts",
     metadata,

@@ -18,7 +18,7 @@ from services.portal.identity.places import Home, home
 from services.portal.invoices.tables import accounts, invoices
 from shared.clock import local_date
 from shared.money import usd
-from shared.web.show import short_day, staff_day, staff_moment
+from shared.web.show import address, short_day, staff_day, staff_moment
 
 STATUS_WORDS = {
     Status.NOT_INVITED: "Not invited",
@@ -147,9 +147,7 @@ def _standing(body: Mapping[str, Any], today: date) -> str:
 
 
 def _lead(body: Mapping[str, Any]) -> str:
-    place = body["address"]
-    parts = [place["line1"], place.get("line2"), place["city"], f"{place['state']} {place.get('zip') or ''}".strip()]
-    lead = [", ".join(part for part in parts if part), show_phone(body["phone"]) if body["phone"] else ""]
+    lead = [address(body["address"]), show_phone(body["phone"]) if body["phone"] else ""]
     return " · ".join(part for part in [*lead, f"payer id {', '.join(body['payer_ids'])}" if body["payer_ids"] else ""] if part)
 
 

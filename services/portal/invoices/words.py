@@ -123,12 +123,6 @@ def _codes(entries: Sequence[LineEntry]) -> str:
     return " ".join(filter(None, (nothing, *(CODES.get(code, f"{code} is the payer's reason code.") for code in used))))
 
 
-def address(where: dict[str, Any]) -> str:
-    """A postal address on one line."""
-    parts = (where["line1"], where.get("line2"), where["city"], f"{where['state']} {where.get('zip') or ''}".strip())
-    return ", ".join(part for part in parts if part)
-
-
 def open_points(row: Any) -> list[tuple[str, str, str, str, str]]:
     """The open points of Home in words: (tone, before, link, address, amount)."""
     home = "/employerportal/?status="

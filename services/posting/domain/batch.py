@@ -79,8 +79,8 @@ def check_deposit(
     `accounts` are the practice's bank accounts.
     """
     if amount_cents != target_cents:
-        words = f"Not saved yet. The target of the payment batch is {usd(target_cents)}; the deposit is {usd(amount_cents)}."
-        raise NotBalanced(f"{words} They have to be the same")
+        words = f"Not saved yet. The targets add up to {usd(target_cents)}; the deposit is {usd(amount_cents)}."
+        raise NotBalanced(f"{words} Add payment batches for {usd(amount_cents - target_cents)} or change the deposit amount")
     if amount_cents and not bank_account_id:
         raise NotBalanced("Choose the bank account. UNKNOWN is for a deposit of 0.00 only", "account")
     if bank_account_id and bank_account_id not in accounts:

@@ -35,7 +35,7 @@ class PaidPart:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Captured money, whoever captured it. `part` of `parts`; `cents` is this part's amount. `kind` of payer, `payer_id` the first named."""
+    """Captured money, whoever captured it. `part` of `parts`; `cents` is this part's amount. `kind` is the payer's, `payer` the first claim's."""
 
     practice_id: str
     payment_id: str
