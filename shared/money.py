@@ -2,7 +2,7 @@
 
 import re
 
-_AMOUNT = re.compile(r"\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?")
+_AMOUNT = re.compile(r"\$?\s*(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{1,2}))?", re.ASCII)
 MINUS = "−"
 LIMIT_CENTS = 10**12
 LONGEST = 40

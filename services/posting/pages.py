@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from services.posting import batches, read
 from services.posting.domain.batch import DepositType, NotBalanced
-from services.posting.domain.claim import Payer
+from services.posting.domain.claim import Claim, Payer
 from services.posting.domain.payment import LineAnswer, Refused
 from services.posting.handlers.remittance import post_payment
 from services.posting.rows import procedures_of
@@ -175,6 +175,8 @@ def make_router(service: Service) -> APIRouter:
         form = dict(sent)
         claim_id, errors, lines = form.get("claim", ""), dict[str, str](), list[LineAnswer]()
         for charge_id in [name.removeprefix("paid-") for name, _ in sent if name.startswith("paid-")]:
+            if not (form[f"paid-{charge_id}"].strip() or form.get(f"adjusted-{charge_id}", "").strip()):
+                continue  # nothing was said of it: nobody's answer moves it to the next payer
             paid = _cents(form[f"paid-{charge_id}"] or "0", f"paid-{charge_id}", errors)
             adjusted = _cents(form.get(f"adjusted-{charge_id}") or "0", f"adjusted-{charge_id}", errors)
             group, _, code = (form.get(f"reason-{charge_id}") or "CO 45").strip().upper().partition(" ")
@@ -190,7 +192,7 @@ def make_router(service: Service) -> APIRouter:
                         return redirect(request, to, "Posted.", kept.body["words"])
                     seen = whole_number(form.get("seen", ""))
                     after = await post_payment(tx, service.clock, practice_id, batch_id, claim_id, lines, who.user_name, seen)
-                    words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open."
+                    words = f"Claim {claim_id} is posted; {money.usd(after.open_cents)} is open{_now_asked(after)}."
                     await finish(tx, key, Answer(303, {"words": words}))
                 return redirect(request, to, "Posted.", words)
             except Refused as error:
@@ -226,3 +228,8 @@ def _cents(text: str, name: str, errors: dict[str, str]) -> int:
     except money.BadAmount as error:
         errors[name] = str(error)
         return 0
+
+
+def _now_asked(claim: Claim) -> str:
+    """Whom a posted claim asks now, where it asks anybody."""
+    return f" and is asked of {claim.current.kind} {claim.current.payer_id} now" if claim.open_cents and claim.current else ""

@@ -61,6 +61,7 @@ REFUSED = [
     ({"cardsecuritycode": "123"}, 400, "cardsecuritycode"),
     ({"email": "no address"}, 400, "email"),
     ({"email": "ana@example.org, eve@example.org"}, 400, "email"),
+    ({"email": "jürgen@exämple.de"}, 400, "email"),
     ({"email": "ana\x01@example.org"}, 400, "email"),
     ({"email": "ana\x00@example.org"}, 422, "email"),
     ({"departmentid": "d\x001"}, 422, "departmentid: Use plain text"),

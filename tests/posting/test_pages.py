@@ -128,8 +128,18 @@ async def test_a_claim_that_changed_since_its_form_was_opened_is_looked_at_again
         refused = await http.post(f"{batch}/post", data=form)
         assert refused.status_code == 422 and "This claim has changed since you opened it" in refused.text
         assert 'name="paid-c1-2"' in refused.text and 'value="60.00"' in refused.text
-        form |= {"paid-c1-2": ""} | dict(re.findall(r'name="(seen)" value="([^"]+)"', refused.text))
+        form |= {"paid-c1-2": "0"} | dict(re.findall(r'name="(seen)" value="([^"]+)"', refused.text))
         assert "90.00 is open" in (await http.post(f"{batch}/post", data=form)).text
+
+
+@pytest.mark.req("RP-05", part="one check with one payment batch")
+async def test_a_charge_of_which_nothing_was_typed_is_asked_about_and_moves_to_nobody(app: FastAPI, posting: Posting) -> None:
+    async with signed_in(app, "poster") as http:
+        batch = (await http.post("/staff/7/money/deposits/new", data=DEPOSIT)).url
+        blank = await http.post(f"{batch}/post", data={"claim": "c1", "paid-c1-1": "", "adjusted-c1-1": " ", "reason-c1-1": "CO 45"})
+        assert blank.status_code == 422 and '<a href="#f-paid-c1-1">Charge c1-1 is open too. Say what was paid on it, 0.00' in blank.text
+        nothing = await http.post(f"{batch}/post", data={"claim": "c1", "paid-c1-1": "0", "reason-c1-1": "CO 45"})
+        assert "Claim c1 is posted; 100.00 is open and is asked of patient p1 now." in nothing.text
 
 
 @pytest.mark.req("RP-01", part="one check with one payment batch")

@@ -35,7 +35,7 @@ def test_what_a_person_types_is_read_to_the_cent(typed: str, cents: int) -> None
 
 
 @pytest.mark.parametrize(
-    "typed", ["", " ", "$", "abc", "-5", "−5", "+5", "1e3", "62.", ".50", "1.234", "1,24", "12,40.00", "1,2345", "1 240", "5 $", "1.2.3"]
+    "typed", ["", " ", "$", "abc", "-5", "−5", "+5", "1e3", "62.", ".50", "1.234", "1,24", "12,40.00", "1,2345", "1 240", "5 $", "1.2.3", "１２"]
 )
 def test_what_is_no_amount_is_refused_in_words(typed: str) -> None:
     with pytest.raises(BadAmount, match=r"^Enter an amount in dollars, like 62\.40$"):

@@ -75,9 +75,9 @@ def check_account_number(text: str) -> str:
 
 
 def check_email(text: str) -> str:
-    """An address that mail can be sent to, as far as its text tells (CF-03)."""
+    """An address that mail can be sent to, as far as its text tells (CF-03); ASCII, as every mail server takes it."""
     email = text.strip()
-    if len(email) > 254 or not email.isprintable() or ".." in email or not EMAIL.fullmatch(email):
+    if len(email) > 254 or not email.isascii() or not email.isprintable() or ".." in email or not EMAIL.fullmatch(email):
         raise Refused("email is an address like ana@example.org")
     return email
 

@@ -43,9 +43,10 @@ async def post_payment(
     if claim.current is None or claim.current.kind == "patient":
         raise Refused("All payers before the patient have answered; post the patient's payment at the desk")
     cents = sum(line.paid_cents for line in lines)
+    at = practice_id, ids.new()
+    posted = post_remittance(claim, claim.current, lines, at[1])
     if cents > found.target_cents - found.posted_cents:
         raise Refused("This is more than the batch has left. Post less, or post it in another batch")
-    at = practice_id, ids.new()
     books.payments[at] = Payment(*at, "check", claim.current, cents, 1, batch_id, frozenset({1}))
     books.shares[at] = {claim_id: Share(claim_id)}
     books.details[at] = {
@@ -58,7 +59,7 @@ async def post_payment(
         "card_last4": None,
     }
     books.traces[key] = telemetry.traceparent()
-    books.enter(key, *post_remittance(claim, claim.current, lines, at[1]), batch_id)
+    books.enter(key, *posted, batch_id)
     await batches.add_posted(tx, practice_id, batch_id, at[1], cents)
     await close_books(tx, books, clock.business())
     return books.claims[key]
